@@ -1,0 +1,305 @@
+"""The scheduler of many jobs: bounded, and every one of them to an end that is written down.
+
+A few coroutines create, a few more ask, a few download; jobs that wait are entries of one heap,
+not tasks. One job's failure ends that job alone. No slot outlives its job.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import anyio
+import attrs
+from anyio.abc import TaskGroup
+
+from seedance_async.agenda import Agenda
+from seedance_async.calls import Calls, utc_now
+from seedance_async.download import file_name
+from seedance_async.errors import (
+    InvalidRequest,
+    SeedanceError,
+    SubmissionUnknown,
+    VideoFailed,
+    Violation,
+)
+from seedance_async.lifecycle import JobRecord
+from seedance_async.request import Job, VideoRequest
+from seedance_async.results import Outcome, OutcomeStatus, Video
+from seedance_async.watch import Watch
+
+BatchItem = VideoRequest | Job | Mapping[str, Any]
+BatchSource = Iterable[BatchItem] | AsyncIterable[BatchItem]
+
+# Pools, not limits on jobs: a call takes about a second, a wait minutes. Our choice.
+_MAX_CREATORS = 32
+_MAX_ASKERS = 64
+_MAX_DOWNLOADERS = 4
+
+
+@contextlib.asynccontextmanager
+async def run(
+    calls: Calls,
+    source: BatchSource,
+    *,
+    max_in_flight: int,
+    timeout_s: float | None,
+    out_dir: Path | None,
+) -> AsyncIterator[Outcomes]:
+    """Run a batch for as long as the block lasts; leaving it ends the workers.
+
+    What the block raises arrives bare. A create that is under way when the block is left is
+    finished first, so that its id is known.
+    """
+    scheduler = _Scheduler(calls, source, max_in_flight, timeout_s, out_dir)
+    raised: BaseException | None = None
+    async with anyio.create_task_group() as group:
+        scheduler.start(group)
+        try:
+            yield Outcomes(scheduler)
+        except anyio.get_cancelled_exc_class():
+            raise
+        # Kept out of the group, which would wrap it.
+        except BaseException as exc:  # noqa: BLE001
+            raised = exc
+        group.cancel_scope.cancel()
+    if raised is not None:
+        raise raised
+
+
+class Outcomes:
+    """The outcomes of a batch as they end: iterate over it with ``async for``, once.
+
+    A reader who is slow slows the batch down: as many outcomes wait as jobs may be in flight.
+    """
+
+    def __init__(self, scheduler: _Scheduler) -> None:
+        self._scheduler = scheduler
+
+    def __aiter__(self) -> AsyncIterator[Outcome]:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        """Wait for the next outcome.
+
+        Raises:
+            StopAsyncIteration: Every job has ended.
+            Exception: What the source of requests raised, after every job taken from it ended.
+        """
+        return await self._scheduler.next_outcome()
+
+
+@attrs.define(kw_only=True, eq=False, repr=False)
+class _Entry:
+    """A job on its way; ``watch`` and ``video`` come to it as it moves on."""
+
+    index: int
+    item: BatchItem
+    started_at: dt.datetime
+    job: Job | None = None
+    record: JobRecord | None = None
+    watch: Watch | None = None
+    video: Video | None = None
+
+    @property
+    def key(self) -> str | None:
+        return self.record.key if self.record else None
+
+
+class _Scheduler:
+    def __init__(
+        self,
+        calls: Calls,
+        source: BatchSource,
+        max_in_flight: int,
+        timeout_s: float | None,
+        out_dir: Path | None,
+    ) -> None:
+        self._calls = calls
+        self._items = _iterate(source)
+        self._max_in_flight = max_in_flight
+        self._timeout_s = timeout_s
+        self._out_dir = out_dir
+        self._agenda: Agenda[_Entry] = Agenda()
+        self._downloads: Agenda[_Entry] = Agenda()
+        self._outcomes: deque[Outcome] = deque()
+        self._taking = anyio.Lock()
+        self._changed = anyio.Event()
+        self._taken = 0
+        self._in_flight = 0
+        self._downloading = 0
+        self._exhausted = False
+        self._source_error: Exception | None = None
+
+    def start(self, group: TaskGroup) -> None:
+        for _ in range(min(self._max_in_flight, _MAX_CREATORS)):
+            group.start_soon(self._create_all, name="seedance create")
+        for _ in range(min(self._max_in_flight, _MAX_ASKERS)):
+            group.start_soon(self._ask_all, name="seedance ask")
+        if self._out_dir is not None:
+            for _ in range(min(self._max_in_flight, _MAX_DOWNLOADERS)):
+                group.start_soon(self._download_all, name="seedance download")
+
+    async def next_outcome(self) -> Outcome:
+        while not self._outcomes:
+            if self._exhausted and not self._in_flight and not self._downloading:
+                if self._source_error is not None:
+                    raise self._source_error
+                raise StopAsyncIteration
+            await self._changed.wait()
+        outcome = self._outcomes.popleft()
+        self._notify()
+        return outcome
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    def _has_room(self) -> bool:
+        backlog = self._downloading + len(self._outcomes)
+        return self._in_flight < self._max_in_flight and backlog < self._max_in_flight
+
+    async def _take(self) -> _Entry | None:
+        """Take the next item once there is room for it; None when there are no more."""
+        async with self._taking:
+            while not self._has_room():
+                await self._changed.wait()
+            if self._exhausted:
+                return None
+            try:
+                item = await anext(self._items)
+            except StopAsyncIteration:
+                self._exhaust()
+                return None
+            # The source is the caller's: its failure stops the feeding, and jobs that were
+            # paid for are brought to their end before the reader learns of it.
+            except Exception as exc:  # noqa: BLE001
+                self._exhaust(exc)
+                return None
+            entry = _Entry(index=self._taken, item=item, started_at=utc_now())
+            self._taken += 1
+            self._in_flight += 1
+            return entry
+
+    def _exhaust(self, error: Exception | None = None) -> None:
+        self._exhausted, self._source_error = True, error
+        self._notify()
+
+    async def _create_all(self) -> None:
+        while (entry := await self._take()) is not None:
+            with self._ending(entry):
+                await self._create(entry)
+
+    async def _create(self, entry: _Entry) -> None:
+        entry.job = _job(entry.item)
+        entry.record = await self._calls.plan(entry.job, entry.index)
+        accepted = await self._calls.submit(entry.record)
+        entry.record = accepted.record
+        entry.watch = self._calls.watch(accepted, self._timeout_s)
+        self._agenda.put(entry.watch.due, entry)
+
+    async def _ask_all(self) -> None:
+        while True:
+            entry = await self._agenda.take()
+            with self._ending(entry):
+                await self._ask(entry)
+
+    async def _ask(self, entry: _Entry) -> None:
+        watch, record = entry.watch, entry.record
+        assert watch is not None and record is not None  # noqa: S101, PT018 -- for the types
+        await self._calls.ask(watch, record.key)
+        if not watch.ended:
+            self._agenda.put(watch.due, entry)
+            return
+        entry.video = self._calls.video(watch, record.request)
+        if self._out_dir is None:
+            self._end(entry)
+            return
+        self._in_flight -= 1
+        self._downloading += 1
+        self._downloads.put(anyio.current_time(), entry)
+        self._notify()
+
+    async def _download_all(self) -> None:
+        while True:
+            entry = await self._downloads.take()
+            with self._ending(entry):
+                await self._download(entry)
+
+    async def _download(self, entry: _Entry) -> None:
+        assert entry.job is not None and entry.video is not None and self._out_dir is not None  # noqa: S101, PT018
+        path = self._out_dir / file_name(entry.index, entry.job.name)
+        self._end(entry, path=await self._calls.fetch(entry.video, path, entry.key))
+
+    @contextlib.contextmanager
+    def _ending(self, entry: _Entry) -> Iterator[None]:
+        """End the job, and only the job, with whatever it fails on."""
+        try:
+            yield
+        except SeedanceError as error:
+            self._end(entry, error=error)
+
+    def _end(
+        self, entry: _Entry, *, error: SeedanceError | None = None, path: Path | None = None
+    ) -> None:
+        if entry.video is not None and self._out_dir is not None:
+            self._downloading -= 1
+        else:
+            self._in_flight -= 1
+        job = entry.job
+        self._outcomes.append(
+            Outcome(
+                index=entry.index,
+                key=entry.key or (job.key if job else None),
+                name=job.name if job else None,
+                request=job.request if job else None,
+                status=OutcomeStatus.COMPLETED if entry.video else _status(error),
+                video=entry.video,
+                error=error,
+                path=path,
+                task_id=entry.record.task_id if entry.record else None,
+                started_at=entry.started_at,
+                ended_at=utc_now(),
+            )
+        )
+        self._notify()
+
+
+def _status(error: SeedanceError | None) -> OutcomeStatus:
+    """Tell how a job without a video ended: with an id, or a lost answer, its end is unknown."""
+    if isinstance(error, InvalidRequest):
+        return OutcomeStatus.INVALID
+    if isinstance(error, VideoFailed) or error is None:
+        return OutcomeStatus.FAILED
+    paid = isinstance(error, SubmissionUnknown) or error.task_id is not None
+    return OutcomeStatus.UNKNOWN if paid else OutcomeStatus.FAILED
+
+
+def _job(item: object) -> Job:
+    if isinstance(item, Job):
+        return item
+    if isinstance(item, VideoRequest):
+        return Job(request=item)
+    if isinstance(item, Mapping):
+        return Job.from_mapping(item)
+    kind = type(item).__name__
+    message = f"must be a VideoRequest, a Job or a mapping of fields, not {kind}"
+    raise InvalidRequest([Violation("job.type", "job", message)])
+
+
+def _iterate(source: BatchSource) -> AsyncIterator[BatchItem]:
+    if isinstance(source, AsyncIterable):
+        return aiter(source)
+    if isinstance(source, str | bytes | Mapping) or not isinstance(source, Iterable):
+        kind = type(source).__name__
+        raise TypeError(f"a batch takes an iterable of requests, sync or async, not {kind}")
+
+    async def items() -> AsyncIterator[BatchItem]:
+        for item in source:
+            yield item
+
+    return items()

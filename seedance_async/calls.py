@@ -1,0 +1,286 @@
+"""What a single call and a batch have in common: plan, submit, ask, fetch.
+
+Joins the core's decisions with the transport, the journal and the events. Holds no job: whoever
+calls keeps the record.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import anyio
+import attrs
+
+from seedance_async import download, wire
+from seedance_async.admission import Admission
+from seedance_async.errors import (
+    InvalidRequest,
+    SeedanceError,
+    SubmissionUnknown,
+    VideoExpired,
+    Violation,
+)
+from seedance_async.events import (
+    Completed,
+    Downloaded,
+    Failed,
+    Planned,
+    StateChanged,
+    Stream,
+    Submitted,
+    Throttled,
+)
+from seedance_async.journal import Journal
+from seedance_async.lifecycle import JobRecord, JobState, Phase, phase
+from seedance_async.pacing import Pacing
+from seedance_async.paid import finish
+from seedance_async.request import Job, VideoRequest
+from seedance_async.results import Video
+from seedance_async.retry import Again, Patience, Retries, judge_create
+from seedance_async.transport import Transport
+from seedance_async.watch import Watch, failure
+from seedance_async.wire import Answer, TaskState
+
+_KEY_DIGITS = 16  # 64 bits of the digest: enough that no two requests of an account share them
+
+
+def utc_now() -> dt.datetime:
+    """Give the time of the wall clock."""
+    return dt.datetime.now(dt.UTC)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Accepted:
+    """A job that the provider took: its record, its first state, the server's polling hint."""
+
+    record: JobRecord
+    task: TaskState
+    hint_s: float | None = None
+
+
+@attrs.define(kw_only=True, eq=False, repr=False)
+class Calls:
+    """The operations of one session.
+
+    Attributes:
+        jitter: Gives random numbers from 0 inclusive to 1 exclusive.
+        checks_hosts: Whether ``media.public`` is checked; it rests for a private base URL.
+        operation: Runs a block about a task so that closing the session ends it.
+    """
+
+    transport: Transport
+    journal: Journal
+    admission: Admission
+    events: Stream
+    pacing: Pacing
+    retries: Retries
+    jitter: Callable[[], float]
+    checks_hosts: bool
+    operation: Callable[[str | None], AbstractContextManager[None]]
+    _places: Counter[str] = attrs.field(init=False, factory=Counter)
+
+    async def plan(self, job: Job, index: int | None = None) -> JobRecord:
+        """Give *job* its key and write it down; nothing is sent.
+
+        Raises:
+            InvalidRequest: It breaks a rule that rests until submission, or its key is taken.
+        """
+        if self.checks_hosts:
+            job.request.check_submission()
+        key = job.key or self._place(job.request)
+        if await self.journal.get(key) is not None:
+            taken = "is the key of another job of this session: give each job a key of its own"
+            raise InvalidRequest([Violation("key.unique", "key", taken)])
+        record = JobRecord(key=key, request=job.request, planned_at=utc_now())
+        await self.journal.put(record)
+        self.events.emit(Planned(key=key, index=index, name=job.name))
+        return record
+
+    def _place(self, request: VideoRequest) -> str:
+        digest = request.digest[:_KEY_DIGITS]
+        self._places[digest] += 1
+        return f"{digest}-{self._places[digest]}"
+
+    async def submit(self, record: JobRecord) -> Accepted:
+        """Create the task of a planned job, waiting as long as the provider accepts nothing.
+
+        Cancellation is honoured between two sends, and after one that is under way.
+
+        Raises:
+            SubmissionUnknown: A task may exist.
+            SeedanceError: Nothing was accepted.
+        """
+        patience = Patience(self.retries, self.retries.create_patience_s)
+        while True:
+            await self._turn(self.admission.create_at)
+            reply = await finish(self._create(record))
+            if isinstance(reply, Accepted):
+                return reply
+            record, again = reply
+            now = anyio.current_time()
+            try:
+                wait_s = patience.failed(again, now, self.jitter())
+            except SeedanceError as error:
+                await self._failed(record, error)
+                raise
+            self._throttle(record.key, None, again, wait_s)
+            await anyio.sleep_until(now + wait_s)
+
+    async def _create(self, record: JobRecord) -> Accepted | tuple[JobRecord, Again]:
+        """Take the paid step once; to be run by ``finish`` alone."""
+        record = record.moved(JobState.SUBMITTING, utc_now())
+        await self.journal.put(record)
+        reply = await self.transport.create(wire.dump(record.request.to_wire()))
+        now, request = utc_now(), record.request
+        verdict = judge_create(reply, now, key=record.key, digest=request.digest)
+        if isinstance(verdict, TaskState):
+            record = record.moved(
+                JobState.SUBMITTED, now, task_id=verdict.id, task_status=verdict.status
+            )
+            await self._accepted(record)
+            hint_s = wire.retry_after_s(reply.headers, now) if isinstance(reply, Answer) else None
+            return Accepted(record=record, task=verdict, hint_s=hint_s)
+        if isinstance(verdict, Again):
+            record = record.moved(JobState.PLANNED, now)
+            await self.journal.put(record)
+            return record, verdict
+        await self._failed(record, verdict)
+        raise verdict
+
+    async def _accepted(self, record: JobRecord) -> None:
+        try:
+            await self.journal.put(record)
+        except SeedanceError as error:
+            error.task_id = record.task_id  # paid for: whoever reads the error must have the id
+            raise
+        self.events.emit(Submitted(key=record.key, task_id=record.task_id))
+
+    async def _failed(self, record: JobRecord, error: SeedanceError) -> None:
+        lost = isinstance(error, SubmissionUnknown)
+        state = JobState.UNKNOWN if lost else JobState.FAILED
+        await self.journal.put(record.moved(state, utc_now(), error=error.message))
+        self.events.emit(Failed(key=record.key, reason=error.message))
+
+    def watch(self, accepted: Accepted, timeout_s: float | None) -> Watch:
+        """Begin to wait for a task that was just accepted, at most *timeout_s* seconds."""
+        request = accepted.record.request
+        watch = self.rewatch(accepted.task.id, request, accepted.task, timeout_s)
+        watch.plan(anyio.current_time(), self.jitter(), accepted.hint_s)
+        return watch
+
+    def rewatch(
+        self,
+        task_id: str,
+        request: VideoRequest | None,
+        task: TaskState | None,
+        timeout_s: float | None,
+    ) -> Watch:
+        """Begin to wait for a task that was known before; the first query is due at once."""
+        return Watch(
+            task_id,
+            self.pacing,
+            self.retries,
+            now=anyio.current_time(),
+            timeout_s=timeout_s,
+            model=request.model if request else None,
+            task=task,
+        )
+
+    def video(self, watch: Watch, request: VideoRequest | None) -> Video:
+        """Give the video of a watched task that has ended.
+
+        Raises:
+            VideoFailed: It ended without one.
+        """
+        if watch.task is None:
+            raise watch.timeout()
+        if phase(watch.task) is not Phase.COMPLETED:
+            raise failure(watch.task)
+        return Video.of(watch.task, request, self._download)
+
+    async def _download(self, video: Video, path: Path) -> Path:
+        with self.operation(video.id):
+            return await self.fetch(video, path)
+
+    async def ask(self, watch: Watch, key: str | None) -> bool:
+        """Query a watched task once, when its turn comes; whether its status changed.
+
+        Raises:
+            WaitTimeout: The watch's deadline passed first.
+            SeedanceError: There were too many failures in a row; the task lives on.
+        """
+        if anyio.current_time() >= watch.deadline:
+            raise watch.timeout()
+        with anyio.CancelScope(deadline=watch.deadline):
+            await self._turn(self.admission.poll_at)
+            reply = await self.transport.query(watch.task_id)
+            return await self._take_in(watch, key, reply)
+        raise watch.timeout()
+
+    async def _take_in(self, watch: Watch, key: str | None, reply: wire.Reply) -> bool:
+        now = anyio.current_time()
+        changed = watch.read(reply, now, utc_now(), self.jitter())
+        if watch.again is not None:
+            self._throttle(key, watch.task_id, watch.again, watch.due - now)
+        if changed and watch.task is not None:
+            await self._changed(key, watch.task)
+        return changed
+
+    def _throttle(self, key: str | None, task_id: str | None, again: Again, wait_s: float) -> None:
+        if again.wait_s is not None:
+            self.admission.close_until(anyio.current_time() + again.wait_s)
+        reason = again.error.message
+        self.events.emit(Throttled(key=key, task_id=task_id, wait_s=wait_s, reason=reason))
+
+    async def _changed(self, key: str | None, task: TaskState) -> None:
+        state = _STATES[phase(task)]
+        record = None if key is None else await self.journal.get(key)
+        if record is not None and record.state is JobState.SUBMITTED:
+            moved = record.moved(state, utc_now(), task_status=task.status, error=task.error)
+            await self.journal.put(moved)
+        self.events.emit(StateChanged(key=key, task_id=task.id, status=task.status))
+        if state is JobState.COMPLETED:
+            self.events.emit(Completed(key=key, task_id=task.id))
+        elif state is JobState.FAILED:
+            reason = task.error or "no reason given"
+            self.events.emit(Failed(key=key, task_id=task.id, reason=reason))
+
+    async def _turn(self, reserve: Callable[[float], float]) -> None:
+        """Wait for a time of one's own, and behind the gate if it closes meanwhile."""
+        at = reserve(anyio.current_time())
+        while at > anyio.current_time():
+            await anyio.sleep_until(at)
+            at = self.admission.open_from
+
+    async def fetch(self, video: Video, path: Path, key: str | None = None) -> Path:
+        """Bring a video to disk; a URL that is gone is asked for once more.
+
+        Raises:
+            DownloadError: See ``Video.download``.
+        """
+        try:
+            size_bytes = await download.fetch(self.transport.http, video.url, path, video.id)
+        except VideoExpired:
+            fresh = await self._fresh_url(video)
+            if fresh is None:
+                raise
+            size_bytes = await download.fetch(self.transport.http, fresh, path, video.id)
+        self.events.emit(Downloaded(key=key, task_id=video.id, size_bytes=size_bytes))
+        return path
+
+    async def _fresh_url(self, video: Video) -> str | None:
+        reply = await self.transport.query(video.id)
+        read = wire.read_task(reply.body, asked_id=video.id) if isinstance(reply, Answer) else None
+        url = read.video_url if isinstance(read, TaskState) else None
+        return None if url == video.url else url
+
+
+_STATES = {
+    Phase.RUNNING: JobState.SUBMITTED,
+    Phase.COMPLETED: JobState.COMPLETED,
+    Phase.FAILED: JobState.FAILED,
+}

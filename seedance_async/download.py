@@ -1,0 +1,179 @@
+"""A video's bytes to disk: streamed, checked, and renamed into place whole.
+
+The file goes to a temporary name beside its target first. No API key is sent to the video's
+host, and its URL, which may be signed, gets into no message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import unicodedata
+import uuid
+from pathlib import Path
+from typing import BinaryIO
+
+import aiohttp
+import anyio
+import attrs
+from yarl import URL
+
+from seedance_async.errors import DownloadError, VideoExpired
+
+# No total: a large file on a slow line may take as long as it moves.
+_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=60, sock_connect=15, sock_read=60)
+_TRIES = 4
+_PAUSE_S = 1.0
+_WRITE_BYTES = 1 << 20  # one hop to a thread a megabyte, our choice
+_GONE = frozenset({403, 404, 410})  # what stores of signed files answer after the end
+_OK, _PARTIAL = 200, 206
+_NAME_CHARS = 80
+
+
+def file_name(index: int, name: str | None) -> str:
+    """Name a batch's file: its place from 1, then what a person calls it, as far as is safe."""
+    plain = unicodedata.normalize("NFC", name or "")
+    safe = re.sub(r"[^\w.-]+", "-", plain).strip("-._")[:_NAME_CHARS]
+    return f"{index + 1:04d}{'-' if safe else ''}{safe}.mp4"
+
+
+async def fetch(http: aiohttp.ClientSession, url: str, path: Path, task_id: str) -> int:
+    """Stream the MP4 at *url* to *path*; a broken transfer goes on where it stopped.
+
+    Returns:
+        The file's size in bytes.
+
+    Raises:
+        VideoExpired: The host no longer has it.
+        DownloadError: It cannot be fetched, is no MP4, or cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        file = await asyncio.to_thread(_open, part)
+        try:
+            transfer = _Transfer(http=http, url=url, task_id=task_id, file=file)
+            await transfer.run()
+            return await asyncio.to_thread(_settle, file, part, path, task_id)
+        finally:
+            _discard(file, part)
+    except OSError as exc:
+        reason = exc.strerror or type(exc).__name__
+        raise DownloadError(f"cannot write {path}: {reason}", task_id) from exc
+
+
+def _open(part: Path) -> BinaryIO:
+    part.parent.mkdir(parents=True, exist_ok=True)
+    return part.open("xb+")
+
+
+def _settle(file: BinaryIO, part: Path, path: Path, task_id: str) -> int:
+    size_bytes = file.tell()
+    file.seek(4)
+    # Every MP4 begins with a box of this type (ISO/IEC 14496-12); an error page does not.
+    if file.read(4) != b"ftyp":
+        raise DownloadError("what came for the video is no MP4", task_id)
+    file.flush()
+    os.fsync(file.fileno())
+    file.close()
+    part.replace(path)
+    return size_bytes
+
+
+def _discard(file: BinaryIO, part: Path) -> None:
+    file.close()
+    part.unlink(missing_ok=True)
+
+
+class _BrokenError(Exception):
+    """The transfer stopped in the middle, or did not start; it may be tried again."""
+
+
+@attrs.define(kw_only=True, eq=False, repr=False)
+class _Transfer:
+    http: aiohttp.ClientSession
+    url: str
+    task_id: str
+    file: BinaryIO
+    got_bytes: int = 0
+    etag: str | None = None
+
+    async def run(self) -> None:
+        for tried in range(1, _TRIES + 1):
+            try:
+                await self._try()
+            except _BrokenError as broken:
+                if tried == _TRIES:
+                    message = f"the video could not be fetched in {_TRIES} tries: {broken}"
+                    raise DownloadError(message, self.task_id) from None
+                await anyio.sleep(_PAUSE_S * tried)
+            else:
+                return
+
+    async def _try(self) -> None:
+        if self.http.closed:
+            raise DownloadError("the session that brought this video is closed", self.task_id)
+        headers = {"Accept-Encoding": "identity"}
+        if self.got_bytes and self.etag:
+            headers |= {"Range": f"bytes={self.got_bytes}-", "If-Range": self.etag}
+        try:
+            async with self.http.get(
+                _verbatim(self.url), headers=headers, timeout=_TIMEOUT, raise_for_status=False
+            ) as response:
+                await self._receive(response)
+        # aiohttp's own words may hold the URL: only the class is told, and nothing is chained.
+        except (aiohttp.ClientError, TimeoutError) as exc:
+            raise _BrokenError(type(exc).__name__) from None
+
+    async def _receive(self, response: aiohttp.ClientResponse) -> None:
+        if response.status in _GONE:
+            message = f"the provider no longer has the video (HTTP {response.status})"
+            raise VideoExpired(message, self.task_id)
+        goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {self.got_bytes}-")
+        if response.status == _OK or (response.status == _PARTIAL and not goes_on):
+            await self._restart()
+        if response.status not in (_OK, _PARTIAL) or (response.status == _PARTIAL and not goes_on):
+            raise _BrokenError(f"HTTP {response.status}")
+        self.etag = _strong(response.headers.get("ETag"))
+        await self._write_all(response)
+        expected = _whole_size(response)
+        if expected is not None and self.got_bytes != expected:
+            raise _BrokenError(f"{self.got_bytes} of {expected} bytes came")
+
+    async def _restart(self) -> None:
+        self.got_bytes = 0
+        self.file.seek(0)
+        await asyncio.to_thread(self.file.truncate)
+
+    async def _write_all(self, response: aiohttp.ClientResponse) -> None:
+        pending = bytearray()
+        try:
+            async for chunk in response.content.iter_any():
+                pending += chunk
+                if len(pending) >= _WRITE_BYTES:
+                    await self._write(bytes(pending))
+                    pending.clear()
+        except (aiohttp.ClientError, TimeoutError):
+            await self._write(bytes(pending))  # so that the next try goes on behind it
+            raise
+        await self._write(bytes(pending))
+
+    async def _write(self, data: bytes) -> None:
+        await asyncio.to_thread(self.file.write, data)
+        self.got_bytes += len(data)
+
+
+def _verbatim(url: str) -> URL:
+    """Leave a URL as it was signed: quoting it anew could break the signature."""
+    return URL(url, encoded=url.isascii() and url.isprintable() and " " not in url)
+
+
+def _strong(etag: str | None) -> str | None:
+    return etag if etag is not None and not etag.startswith("W/") else None
+
+
+def _whole_size(response: aiohttp.ClientResponse) -> int | None:
+    if response.status == _PARTIAL:
+        total = response.headers.get("Content-Range", "").rpartition("/")[2]
+        return int(total) if total.isdecimal() else None
+    return response.content_length

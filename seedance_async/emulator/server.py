@@ -1,0 +1,230 @@
+"""``Emulator``: the API as an HTTP server on this machine; starts, stops, and keeps the clock.
+
+What it answers is ``handlers``' business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import math
+import random
+import time
+import uuid
+from collections.abc import Collection
+from types import TracebackType
+from typing import Self
+
+import anyio
+from aiohttp import web
+
+from seedance_async import rules
+from seedance_async.emulator.account import Account, Failures
+from seedance_async.emulator.assets import Library
+from seedance_async.emulator.gallery import Gallery, require_extra
+from seedance_async.emulator.handlers import EmulatorStats, Service
+
+# Twice this is what a handler still has when the emulator stops, in real seconds.
+_SHUTDOWN_S = 0.05
+_CLEANUP_S = 5.0
+_MAX_PORT = 65_535
+
+
+class Emulator:
+    """The video-generation API on this machine, without a bill.
+
+    Speaks the whole contract: it checks the key and every rule, walks tasks through their
+    states at the published speeds, hands out a real MP4 and forgets it when its time is over.
+    It has two things more than the API: images of any size under ``/media/{width}x{height}.png``
+    and, at a *speed* other than 1, a ``Retry-After`` with the answers about unfinished tasks,
+    the published advice of asking every 20 s on this clock. It never connects to anything.
+
+    An asynchronous context manager; ``start`` and ``stop`` do the same by hand. Once stopped it
+    may be started again on the same port, to play an outage: tasks go on meanwhile.
+
+    Memory is bounded: the latest 20,000 ended tasks, 10,000 assets and 128 MiB of films are
+    kept; see ``accepted_ids``. A task is unknown a day after its video expired.
+    """
+
+    def __init__(
+        self,
+        *,
+        speed: float = 1.0,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        api_key: str = "emulator",
+        concurrency: int | None = None,
+        creates_per_minute: int | None = None,
+        failures: Failures = 0.0,
+        latency_s: float = 0.0,
+        video_ttl_s: float = 86_400.0,
+        seed: int = 0,
+        waive: Collection[str] = (),
+    ) -> None:
+        """Set an emulator up; nothing listens before ``start``.
+
+        Args:
+            speed: Emulated seconds in a real one, more than 0. It scales all times but
+                *latency_s*.
+            host: The address to listen on.
+            port: The port, 0 to 65535; 0 takes a free one.
+            api_key: The key to ask for, not empty.
+            concurrency: How many tasks are processed at once, 1 or more; others wait as
+                ``queued``. None for any number.
+            creates_per_minute: How many creates are accepted within any 60 emulated seconds, 1
+                or more; others get a 429. None for any number.
+            failures: The share of tasks that fail, 0.0 to 1.0 inclusive, or a function that
+                takes the body of a create and returns the failure's message, or None for a
+                task that is to succeed. It is called in the event loop.
+            latency_s: Real seconds that every answer of the API takes, 0 or more. A create is
+                accepted before them.
+            video_ttl_s: Emulated seconds for which a video can be fetched, more than 0.
+            seed: What decides how long tasks take and which fail. Ids are never the same
+                twice, so that a journal may outlive the emulator.
+            waive: Ids of rules that are not checked.
+
+        Raises:
+            ValueError: If an argument is out of its bounds; the message names it.
+        """
+        _check_numbers(speed=speed, video_ttl_s=video_ttl_s)
+        _check_counts(concurrency=concurrency, creates_per_minute=creates_per_minute)
+        if not 0 <= latency_s < math.inf:
+            raise ValueError(f"latency_s must be 0 or more seconds, not {latency_s!r}")
+        if not callable(failures) and not 0 <= failures <= 1:
+            raise ValueError(f"failures must be a share from 0.0 to 1.0, not {failures!r}")
+        if not 0 <= port <= _MAX_PORT:
+            raise ValueError(f"port must be from 0 to {_MAX_PORT}, not {port!r}")
+        if not host or not api_key:
+            raise ValueError(f"{'api_key' if host else 'host'} must not be empty")
+        waived = frozenset((waive,) if isinstance(waive, str) else waive)
+        if not waived <= rules.RULE_IDS:
+            unknown = ", ".join(sorted(waived - rules.RULE_IDS))
+            raise ValueError(f"waive names no rule of the API: {unknown}")
+        self._host, self._port = host, port
+        self._account = Account(
+            random.Random(seed),  # noqa: S311 - for chance that can be repeated
+            # Unlike all other chance not seeded: a second run must not repeat the first one's.
+            new_id=lambda: f"video_{uuid.uuid4()}",
+            concurrency=concurrency,
+            creates_per_minute=creates_per_minute,
+            failures=failures,
+            video_ttl_s=video_ttl_s,
+        )
+        self._service = Service(
+            account=self._account,
+            library=Library(random.SystemRandom()),
+            gallery=Gallery(),
+            api_key=api_key,
+            speed=speed,
+            latency_s=latency_s,
+            video_ttl_s=video_ttl_s,
+            waived=waived,
+        )
+        self._runner: web.AppRunner | None = None
+        self._has_clock = False
+
+    @property
+    def base_url(self) -> str:
+        """Where the emulator listens, ``http://127.0.0.1:PORT``; known once it has started.
+
+        Raises:
+            RuntimeError: If it has never been started.
+        """
+        if not self._service.base_url:
+            raise RuntimeError("the emulator has not been started: use `async with Emulator(...)`")
+        return self._service.base_url
+
+    @property
+    def api_key(self) -> str:
+        """The key that is asked for."""
+        return self._service.api_key
+
+    @property
+    def stats(self) -> EmulatorStats:
+        """What the emulator has seen so far."""
+        return self._service.stats
+
+    @property
+    def accepted_ids(self) -> tuple[str, ...]:
+        """The ids of all accepted tasks, in the order of acceptance: the latest 200,000."""
+        return tuple(self._account.accepted_ids)
+
+    async def start(self) -> None:
+        """Listen; the emulator's clock starts with the first start.
+
+        Raises:
+            ImportError: If the extra ``emulator`` is not installed.
+            OSError: If the port cannot be had.
+            RuntimeError: If it is listening already.
+        """
+        if self._runner is not None:
+            raise RuntimeError("the emulator is listening already")
+        require_extra()
+        runner = web.AppRunner(self._service.app(), access_log=None, shutdown_timeout=_SHUTDOWN_S)
+        self._runner = runner
+        try:
+            await runner.setup()
+            await web.TCPSite(runner, self._host, self._port).start()
+        except BaseException:
+            await self.stop()
+            raise
+        address, self._port = runner.addresses[0][:2]
+        self._service.base_url = f"http://{_reachable(address)}:{self._port}"
+        if not self._has_clock:
+            self._start_clock()
+
+    async def stop(self) -> None:
+        """Stop listening, without waiting for clients; harmless if it is not listening."""
+        runner, self._runner = self._runner, None
+        gallery = self._service.gallery
+        # Before the handlers are waited for: they wait for films, and a loop in virtual time
+        # lets no shutdown time pass while a thread is at work.
+        gallery.close()
+        try:
+            if runner is not None:
+                with anyio.move_on_after(_CLEANUP_S, shield=True):
+                    await runner.cleanup()
+        finally:
+            gallery.close()
+
+    async def __aenter__(self) -> Self:
+        """Start."""
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop."""
+        await self.stop()
+
+    def _start_clock(self) -> None:
+        # The loop's clock and not the machine's, so that a loop in virtual time takes us along.
+        loop, speed = asyncio.get_running_loop(), self._service.speed
+        started_s = loop.time()
+        self._service.clock = lambda: (loop.time() - started_s) * speed
+        self._service.started_unix_s = time.time()
+        self._has_clock = True
+
+
+def _reachable(address: str) -> str:
+    """Spell a bound address as a URL's host; what listens everywhere is reached on loopback."""
+    ip = ipaddress.ip_address(address)
+    if ip.is_unspecified:
+        ip = ipaddress.ip_address("127.0.0.1" if ip.version == 4 else "::1")  # noqa: PLR2004
+    return str(ip) if ip.version == 4 else f"[{ip}]"  # noqa: PLR2004
+
+
+def _check_numbers(**numbers: float) -> None:
+    for name, value in numbers.items():
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name} must be more than 0, not {value!r}")
+
+
+def _check_counts(**counts: int | None) -> None:
+    for name, value in counts.items():
+        if value is not None and (type(value) is not int or value < 1):
+            raise ValueError(f"{name} must be a whole number from 1, or None, not {value!r}")

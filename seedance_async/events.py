@@ -1,0 +1,113 @@
+"""What happened, as values on one stream.
+
+Progress bars, reports, telemetry and users' callbacks all read these; what emits them knows
+none of the readers. No event carries a prompt, a key or a signed URL.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+
+import attrs
+
+_log = logging.getLogger("seedance_async")
+
+
+@attrs.frozen(kw_only=True)
+class Event:
+    """Something happened to a job.
+
+    Attributes:
+        key: The job's key; None for a task that was taken up by its id.
+        task_id: The provider's id, once there is one.
+    """
+
+    key: str | None
+    task_id: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Planned(Event):
+    """The job's turn has come; nothing is sent yet.
+
+    Attributes:
+        index: Its place in its batch, from 0; None for a single call.
+        name: What a person calls it.
+    """
+
+    index: int | None = None
+    name: str | None = None
+
+
+class Submitted(Event):
+    """The provider accepted the job; its id is written down."""
+
+    __slots__ = ()
+
+
+@attrs.frozen(kw_only=True)
+class StateChanged(Event):
+    """A query found the task in another status than before."""
+
+    status: str
+
+
+@attrs.frozen(kw_only=True)
+class Throttled(Event):
+    """The provider, or the way to it, asked for patience; nothing is lost."""
+
+    wait_s: float
+    reason: str
+
+
+class Completed(Event):
+    """The video is made."""
+
+    __slots__ = ()
+
+
+@attrs.frozen(kw_only=True)
+class Downloaded(Event):
+    """The video is on disk, whole."""
+
+    size_bytes: int
+
+
+@attrs.frozen(kw_only=True)
+class Failed(Event):
+    """The job ended without a video, or without a known end; ``reason`` is for people."""
+
+    reason: str
+
+
+Subscriber = Callable[[Event], None]
+
+
+class Stream:
+    """Passes each event to every subscriber, in the order of subscription, at once."""
+
+    def __init__(self) -> None:
+        self._subscribers: list[Subscriber] = []
+
+    @contextlib.contextmanager
+    def subscribe(self, subscriber: Subscriber) -> Iterator[None]:
+        """Call *subscriber* with every event inside the ``with`` block.
+
+        It is called in the event loop and must return quickly. What it raises is logged and
+        goes no further: a broken progress bar must not hurt a paid job.
+        """
+        self._subscribers.append(subscriber)
+        try:
+            yield
+        finally:
+            self._subscribers.remove(subscriber)
+
+    def emit(self, event: Event) -> None:
+        """Pass *event* on."""
+        for subscriber in tuple(self._subscribers):
+            try:
+                subscriber(event)
+            except Exception:  # noqa: BLE001 -- whatever a subscriber does wrong stays with it
+                _log.exception("a subscriber failed on %s", type(event).__name__)

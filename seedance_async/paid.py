@@ -1,0 +1,41 @@
+"""The one step that costs money: intent written down, create sent, answer written down.
+
+No cancellation of any kind splits it. It bounds its own time through the transport's timeout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import anyio
+
+R = TypeVar("R")
+
+
+async def finish(work: Coroutine[Any, Any, R]) -> R:
+    """Await *work* to its end even if cancelled meanwhile, then honour the cancellation.
+
+    For the one step that costs money: *work* sends the create and writes the task's id down,
+    and must bound its own time.
+
+    Raises:
+        asyncio.CancelledError: The caller was cancelled meanwhile; *work* is done all the same.
+    """
+    # A cancel scope is level-triggered, and the shield keeps it out; Task.cancel() is
+    # edge-triggered and goes straight through a shield, so *work* has a task of its own, which
+    # ``wait`` does not cancel along with us.
+    inner = asyncio.create_task(work)
+    interrupted: asyncio.CancelledError | None = None
+    while not inner.done():
+        try:
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait({inner})
+        except asyncio.CancelledError as exc:
+            interrupted = exc
+    if interrupted is None:
+        return inner.result()
+    if not inner.cancelled():
+        inner.exception()  # mark as retrieved: *work* wrote its failure down itself
+    raise interrupted

@@ -1,0 +1,235 @@
+"""What to make: ``VideoRequest``, checked against the rules when it is made, and ``Job``.
+
+Knows no spelling of the wire (``wire`` does) and no rule (``rules`` does); sends nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from seedance_async import rules, wire
+from seedance_async.errors import InvalidRequest, Violation
+from seedance_async.rules import AspectRatio, Model, Stage
+
+
+def _entries(value: Any) -> Any:
+    """Freeze a list; leave what is none as it is, for the rules to name."""
+    if value is None:
+        return ()
+    is_list = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
+    return tuple(value) if is_list else value
+
+
+def _ids(value: Any) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value or ())
+
+
+def _private(value: Any) -> str:
+    """Show that there is something and how much, never what: it may be signed or personal."""
+    if isinstance(value, str):
+        return f"<{len(value)} characters>"
+    return repr(value) if not value else f"<{len(value)} entries>"
+
+
+def _metadata(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+@attrs.frozen(kw_only=True)
+class VideoRequest:
+    """One video to be made, valid from the moment it exists.
+
+    Does not look at the media behind URLs, and does not know whether the account can pay.
+
+    Args:
+        model: One of ``Model``, or its text. Source: ``model.known``,
+            ``model.needs_reference_video``.
+        prompt: What the video shows; not blank. Source: ``prompt.required``.
+        duration: Seconds, a whole number, 4 to 15 inclusive. Source: ``duration.range``.
+        aspect_ratio: One of ``AspectRatio``, or its text. Source: ``aspect_ratio.known``.
+        generate_audio: Whether the video has a sound track. Source: ``generate_audio.boolean``.
+        first_image: The first frame: a public URL or ``asset://<assetId>``. Source:
+            ``media.reference``, ``frames.exclusive``.
+        last_image: The last frame, only with a first. Source: ``last_image.needs_first``.
+        reference_images: 1 to 9 media references, in the order in which they are sent; empty
+            means none. Source: ``reference_images.count``.
+        reference_videos: At most 3. Source: ``reference_videos.count``.
+        reference_audios: At most 3. Source: ``reference_audios.count``.
+        metadata: The caller's own mapping, JSON-serialisable with text keys: kept, written
+            down and given back with the outcome, never sent.
+        waive: Ids of rules that are switched off for this request.
+
+    Raises:
+        InvalidRequest: With *all* broken rules at once.
+    """
+
+    model: Model | str
+    prompt: str = attrs.field(repr=_private)
+    duration: int = rules.DEFAULTS["duration"]
+    aspect_ratio: AspectRatio | str = rules.DEFAULTS["aspect_ratio"]
+    generate_audio: bool = rules.DEFAULTS["generate_audio"]
+    first_image: str | None = attrs.field(default=None, repr=_private)
+    last_image: str | None = attrs.field(default=None, repr=_private)
+    reference_images: tuple[str, ...] = attrs.field(default=(), converter=_entries, repr=_private)
+    reference_videos: tuple[str, ...] = attrs.field(default=(), converter=_entries, repr=_private)
+    reference_audios: tuple[str, ...] = attrs.field(default=(), converter=_entries, repr=_private)
+    metadata: Mapping[str, Any] | None = attrs.field(
+        default=None, converter=_metadata, repr=_private, hash=False
+    )
+    waive: tuple[str, ...] = attrs.field(default=(), converter=_ids)
+
+    # One pass over the table instead of a validator for each field, which would stop at the
+    # first broken rule.
+    def __attrs_post_init__(self) -> None:
+        broken = (
+            *rules.violations(self._given(), waive=self.waive),
+            *_metadata_violations(self.metadata),
+            *_waive_violations(self.waive),
+        )
+        if broken:
+            raise InvalidRequest(broken)
+
+    @classmethod
+    def from_wire(cls, body: Mapping[str, Any]) -> VideoRequest:
+        """Read a request from the JSON object that the API takes.
+
+        Args:
+            body: The API's own field names; null frames and lists count as not given.
+
+        Raises:
+            InvalidRequest: With all broken rules, a field that the API does not have among them
+                (``field.known``).
+        """
+        return _from_fields(wire.given_fields(body), _unknown_fields(body, wire.PYTHON_NAMES))
+
+    def to_wire(self) -> dict[str, Any]:
+        """Give the JSON object that is sent, defaults spelled out, in the page's order."""
+        return wire.write_request(self._given())
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of what is sent, in hexadecimal: equal for requests that are sent alike."""
+        canonical = json.dumps(self.to_wire(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def check_submission(self) -> None:
+        """Check the rules that rest until a request is submitted (``media.public``).
+
+        Raises:
+            InvalidRequest: With all of them that are broken.
+        """
+        broken = rules.violations(self._given(), waive=self.waive, stage=Stage.SUBMISSION)
+        if broken:
+            raise InvalidRequest(broken)
+
+    def _given(self) -> dict[str, Any]:
+        fields = {name: getattr(self, name) for name in wire.WIRE_NAMES}
+        for name in rules.FRAMES:
+            if fields[name] is None:
+                del fields[name]
+        for name in rules.REFERENCES:
+            if fields[name] == ():
+                del fields[name]
+        return fields
+
+
+@attrs.frozen(kw_only=True)
+class Job:
+    """A request with a name in a batch.
+
+    Args:
+        request: What to make.
+        key: The caller's own id for the job, unique within the session; None makes one from the
+            request and its place among equal ones.
+        name: What a person calls it; becomes part of the file's name.
+    """
+
+    request: VideoRequest
+    key: str | None = None
+    name: str | None = None
+
+    @classmethod
+    def from_mapping(cls, line: Mapping[str, Any]) -> Job:
+        """Read a job from a line of a file.
+
+        Args:
+            line: A request's fields in the API's or in Python's spelling, with ``key``,
+                ``name``, ``metadata`` and ``waive`` where wanted.
+
+        Raises:
+            InvalidRequest: With all broken rules, unknown fields among them.
+        """
+        known = (*wire.PYTHON_NAMES, *wire.WIRE_NAMES, *_JOB_FIELDS, *_OWN_FIELDS)
+        broken = [*_unknown_fields(line, known), *_name_violations(line)]
+        respelled = {wire.WIRE_NAMES.get(name, name): value for name, value in line.items()}
+        fields = wire.given_fields(respelled)
+        fields.update({name: line[name] for name in _OWN_FIELDS if name in line})
+        request = _from_fields(fields, broken)
+        return cls(request=request, key=line.get("key"), name=line.get("name"))
+
+
+_JOB_FIELDS = ("key", "name")
+_OWN_FIELDS = ("metadata", "waive")
+
+
+def _from_fields(fields: Mapping[str, Any], broken: Iterable[Violation]) -> VideoRequest:
+    """Make a request, adding to what is already known to be *broken*.
+
+    Fields that were given emptily are checked here: the constructor takes them as not given.
+    """
+    empty = {name: fields[name] for name in rules.REFERENCES if fields.get(name) == []}
+    found = [*broken]
+    found += [
+        v for v in rules.violations(empty, waive=_ids(fields.get("waive"))) if v.field in empty
+    ]
+    complete = {"model": None, "prompt": None, **fields}
+    try:
+        request = VideoRequest(**complete)
+    except InvalidRequest as invalid:
+        raise InvalidRequest([*found, *invalid.violations]) from None
+    if found:
+        raise InvalidRequest(found)
+    return request
+
+
+def _unknown_fields(line: Mapping[str, Any], known: Iterable[str]) -> Iterator[Violation]:
+    names = frozenset(known)
+    for name in line:
+        if name not in names:
+            close = difflib.get_close_matches(str(name), names, n=1)
+            hint = f"did you mean {close[0]}?" if close else "take it out"
+            yield Violation("field.known", str(name), f"is no field of a video request: {hint}")
+
+
+def _name_violations(line: Mapping[str, Any]) -> Iterator[Violation]:
+    for name in _JOB_FIELDS:
+        value = line.get(name)
+        if value is not None and (not isinstance(value, str) or not value.strip()):
+            yield Violation(f"{name}.text", name, "must be text that is not blank")
+
+
+def _metadata_violations(metadata: Any) -> Iterator[Violation]:
+    if metadata is None:
+        return
+    message = "must be a mapping with text keys and JSON values"
+    if not isinstance(metadata, Mapping) or not all(isinstance(key, str) for key in metadata):
+        yield Violation("metadata.json", "metadata", message)
+        return
+    try:
+        json.dumps(metadata)
+    except (TypeError, ValueError, RecursionError):
+        yield Violation("metadata.json", "metadata", message)
+
+
+def _waive_violations(waive: Iterable[str]) -> Iterator[Violation]:
+    for rule in waive:
+        if rule not in rules.RULE_IDS:
+            close = difflib.get_close_matches(str(rule), rules.RULE_IDS, n=1)
+            hint = f"did you mean {close[0]}?" if close else "the docs list all rules"
+            yield Violation("waive.known", "waive", f"{str(rule)!r} is no rule's id: {hint}")

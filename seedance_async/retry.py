@@ -1,0 +1,211 @@
+"""What a reply means for the call that got it: accepted, again, refused or unknown.
+
+The table at the end of the API's contract, and nothing else: a create is sent again only where
+its reply proves that nothing was accepted. Whatever is not in the table counts as unknown. A
+query changes nothing and may always be repeated.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import attrs
+
+from seedance_async import wire
+from seedance_async.errors import (
+    AnswerError,
+    AuthenticationError,
+    InsufficientBalance,
+    RateLimited,
+    RequestRefused,
+    SeedanceError,
+    ServiceUnavailable,
+    SubmissionUnknown,
+    UnexpectedAnswer,
+)
+from seedance_async.lifecycle import Phase, phase
+from seedance_async.wire import Answer, BusinessFailure, NoAnswer, Reply, TaskState
+
+_REFUSALS: dict[int, type[AnswerError]] = {
+    400: RequestRefused,
+    401: AuthenticationError,
+    402: InsufficientBalance,
+    403: AuthenticationError,
+    404: RequestRefused,
+    408: RequestRefused,
+    413: RequestRefused,
+    422: RequestRefused,
+}
+_TOO_MANY = 429
+_UNAVAILABLE = 503
+_HTTP_OK = range(200, 300)
+_HTTP_CLIENT_ERRORS = range(400, 500)
+
+
+@attrs.frozen(kw_only=True)
+class Again:
+    """The call may be made again.
+
+    Attributes:
+        error: What to raise when nobody wants to wait any longer.
+        wait_s: What the provider asked to wait, in seconds; None if it did not say.
+        outage: Whether time is likely to heal it. If not, the answer is odd, and a few of them
+            in a row are enough.
+    """
+
+    error: SeedanceError
+    wait_s: float | None = None
+    outage: bool = True
+
+
+def judge_create(
+    reply: Reply, now: dt.datetime, *, key: str, digest: str
+) -> TaskState | Again | AnswerError:
+    """Tell what became of a create.
+
+    Args:
+        reply: What came back.
+        now: The time, for a ``Retry-After`` that is a date.
+        key: The job's key, for the error.
+        digest: The request's digest, for the error.
+
+    Returns:
+        The task where one was accepted; ``Again`` where certainly nothing was and it may be
+        sent again; otherwise the error: ``SubmissionUnknown`` where a task may exist, any
+        other class where the provider refused.
+    """
+    if isinstance(reply, NoAnswer):
+        if reply.sent:
+            return _lost(reply.reason, None, key, digest)
+        return Again(error=ServiceUnavailable(f"cannot reach the API: {reply.reason}"))
+    wait_s = wire.retry_after_s(reply.headers, now)
+    if reply.status == _TOO_MANY or (reply.status == _UNAVAILABLE and wait_s is not None):
+        return _busy(reply, wait_s)
+    if reply.status in _REFUSALS:
+        return _REFUSALS[reply.status](wire.failure_message(reply), None, reply.status)
+    lost = wire.failure_message(reply)
+    if reply.status in _HTTP_OK:
+        match wire.read_task(reply.body):
+            case TaskState() as task:
+                return task
+            case BusinessFailure(message=message):
+                return RequestRefused(message, None, reply.status)
+            case wire.Unreadable(reason=reason):
+                lost = f"HTTP {reply.status} with {reason}"
+    return _lost(lost, reply.status, key, digest)
+
+
+def judge_query(reply: Reply, now: dt.datetime, *, task_id: str) -> TaskState | Again:
+    """Tell what a query brought to light.
+
+    Returns:
+        The task, running or ended; or ``Again``, with the error that carries the task's id.
+    """
+    if isinstance(reply, NoAnswer):
+        return Again(error=ServiceUnavailable(f"cannot reach the API: {reply.reason}", task_id))
+    wait_s = wire.retry_after_s(reply.headers, now)
+    if reply.status == _TOO_MANY or reply.status >= 500:  # noqa: PLR2004
+        again = _busy(reply, wait_s)
+        again.error.task_id = task_id
+        return again
+    if reply.status in _HTTP_CLIENT_ERRORS:
+        error_class = _REFUSALS.get(reply.status, RequestRefused)
+        error = error_class(wire.failure_message(reply), task_id, reply.status)
+        return Again(error=error, outage=False)
+    read = wire.read_task(reply.body, asked_id=task_id)
+    if isinstance(read, TaskState) and reply.status in _HTTP_OK and phase(read) is not Phase.ODD:
+        return read
+    return Again(error=_unexpected(reply, read, task_id), outage=False)
+
+
+def _busy(reply: Answer, wait_s: float | None) -> Again:
+    error_class = RateLimited if reply.status == _TOO_MANY else ServiceUnavailable
+    message = wire.failure_message(reply)
+    return Again(error=error_class(message, None, reply.status, wait_s), wait_s=wait_s)
+
+
+def _lost(reason: str, status: int | None, key: str, digest: str) -> SubmissionUnknown:
+    message = (
+        f"the create of job {key} was sent and its answer is lost ({reason}): a task may exist "
+        "and be billed, so it is not sent again; look for it in the provider's billing"
+    )
+    return SubmissionUnknown(message, None, status, key, digest)
+
+
+def _unexpected(
+    reply: Answer, read: TaskState | BusinessFailure | wire.Unreadable, task_id: str
+) -> UnexpectedAnswer:
+    if isinstance(read, BusinessFailure):
+        what = f"the API answered {read.message}"
+    elif isinstance(read, wire.Unreadable):
+        what = f"the answer cannot be read: {read.reason}"
+    elif read.status == "completed":
+        what = "the task is completed, but without a video URL"
+    else:
+        what = f"the task has a status that is not known: {read.status[:40]!r}"
+    return UnexpectedAnswer(f"HTTP {reply.status}: {what}", task_id, reply.status)
+
+
+@attrs.frozen(kw_only=True)
+class Retries:
+    """How long to go on where going on is safe.
+
+    Args:
+        create_patience_s: How long a create is offered again while the provider accepts
+            nothing (unreachable, 429, 503 with ``Retry-After``), in seconds. Our choice.
+        query_patience_s: How long queries may fail in a row, in seconds, before the wait for
+            a task ends with the last error. Our choice.
+        odd_answers: How many answers in a row that waiting will not heal (4xx, unreadable,
+            unknown status) end the wait. Our choice.
+        first_s: The first pause between two tries, in seconds; each next one is twice as long.
+        cap_s: The longest pause, in seconds; the provider's own ``Retry-After`` may be longer.
+    """
+
+    create_patience_s: float = attrs.field(default=1800.0, validator=attrs.validators.ge(0))
+    query_patience_s: float = attrs.field(default=1800.0, validator=attrs.validators.ge(0))
+    odd_answers: int = attrs.field(default=6, validator=attrs.validators.ge(1))
+    first_s: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
+    cap_s: float = attrs.field(default=30.0, validator=attrs.validators.gt(0))
+
+
+class Patience:
+    """Counts the failures in a row of one call, and says how long to wait or that it is enough."""
+
+    def __init__(self, retries: Retries, patience_s: float) -> None:
+        self._retries = retries
+        self._patience_s = patience_s
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all failures: the call went through."""
+        self._since: float | None = None
+        self._odd = 0
+        self._pause_s = self._retries.first_s
+
+    def failed(self, again: Again, now: float, jitter: float) -> float:
+        """Note a failure.
+
+        Args:
+            again: The failure.
+            now: The time, in seconds on any steady clock.
+            jitter: A random number from 0 inclusive to 1 exclusive.
+
+        Returns:
+            How long to wait before the next try, in seconds: what the provider asked for, or
+            half to all of a pause that doubles up to the cap; never past the end of patience.
+
+        Raises:
+            SeedanceError: The failure's own error, when patience is at its end.
+        """
+        self._since = now if self._since is None else self._since
+        self._odd = 0 if again.outage else self._odd + 1
+        left_s = self._since + self._patience_s - now
+        too_long = again.wait_s is not None and again.wait_s > left_s
+        if left_s <= 0 or too_long or self._odd >= self._retries.odd_answers:
+            raise again.error
+        pause_s = self._pause_s * (0.5 + jitter / 2)
+        # Grows by multiplying: ``factor ** n`` overflows a float after a day of trying.
+        self._pause_s = min(self._pause_s * 2, self._retries.cap_s)
+        # What was asked for is spread as well: all who were told the same must not come at once.
+        told_s = None if again.wait_s is None else again.wait_s + pause_s * jitter
+        return pause_s if told_s is None else told_s

@@ -1,0 +1,417 @@
+"""The rules of the API: one table, each rule with its id, its limits and its words.
+
+``VideoRequest``, the emulator's 400 answers and the parameter page of the docs are all made
+from it. What a rule judges is the *given* fields: a mapping from Python's field names to
+values, in which a field that was not given is absent. Nothing here raises; nothing reads a
+file or asks the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlsplit
+
+import attrs
+
+from seedance_async.errors import Violation
+from seedance_async.hosts import is_public
+
+
+class Model(StrEnum):
+    """The provider's models.
+
+    Source: contract rules ``model.known`` and ``model.needs_reference_video``.
+    """
+
+    SEEDANCE_2_0 = "seedance_2_0"
+    SEEDANCE_2_0_FAST = "seedance_2_0_fast"
+    SEEDANCE_2_0_PRO = "seedance_2_0_pro"
+    SEEDANCE_2_0_FAST_PRO = "seedance_2_0_fast_pro"
+
+
+class AspectRatio(StrEnum):
+    """The shapes of a video, width to height; ``ADAPTIVE`` leaves it to the provider.
+
+    Source: contract rule ``aspect_ratio.known``.
+    """
+
+    LANDSCAPE_16_9 = "16:9"
+    LANDSCAPE_4_3 = "4:3"
+    SQUARE = "1:1"
+    PORTRAIT_3_4 = "3:4"
+    PORTRAIT_9_16 = "9:16"
+    ULTRA_WIDE_21_9 = "21:9"
+    ADAPTIVE = "adaptive"
+
+
+#: The models that generate only with a reference video, each with the twin that need not.
+PRO_TWIN: Mapping[str, str] = {
+    Model.SEEDANCE_2_0: Model.SEEDANCE_2_0_PRO,
+    Model.SEEDANCE_2_0_FAST: Model.SEEDANCE_2_0_FAST_PRO,
+}
+#: What the API takes where an optional field is not given.
+DEFAULTS: Mapping[str, Any] = {
+    "duration": 5,
+    "aspect_ratio": AspectRatio.LANDSCAPE_16_9,
+    "generate_audio": True,
+}
+FRAMES = ("first_image", "last_image")
+REFERENCES = ("reference_images", "reference_videos", "reference_audios")
+
+ASSET_SCHEME = "asset://"
+
+Given = Mapping[str, Any]
+# Where a rule is broken and what to do instead: (field, message).
+Fault = tuple[str, str]
+
+
+class Stage(StrEnum):
+    """When a rule can be checked."""
+
+    CONSTRUCTION = "construction"  #: from the request alone, when it is made
+    SUBMISSION = "submission"  #: when it is submitted: only the session knows its base URL
+    MEDIA = "media"  #: by looking at the media themselves
+
+
+@attrs.frozen(kw_only=True)
+class Rule:
+    """One rule of the API.
+
+    Attributes:
+        id: The name by which errors, tests, docs and the emulator call the rule.
+        fields: The request's fields that it is about, in Python's spelling.
+        requirement: What it asks for, in one sentence.
+        limits: The numbers and choices in it, by name.
+        stage: When it can be checked.
+        faults: Where the given fields break it, lazily; a rule of stage ``MEDIA`` finds none,
+            since the request alone does not tell.
+    """
+
+    id: str
+    fields: tuple[str, ...]
+    requirement: str
+    limits: Mapping[str, Any] = attrs.field(factory=dict)
+    stage: Stage = Stage.CONSTRUCTION
+    faults: Callable[[Given], Iterator[Fault]] = attrs.field(
+        default=lambda _: iter(()), repr=False, eq=False
+    )
+
+
+def violations(
+    given: Given, *, waive: Collection[str] = (), stage: Stage = Stage.CONSTRUCTION
+) -> tuple[Violation, ...]:
+    """Find every rule of *stage* that *given* breaks.
+
+    Args:
+        given: Python's field names to values; what was not given is absent.
+        waive: Ids of rules that are switched off.
+        stage: Which rules to check.
+
+    Returns:
+        All violations, in the order of the rule table.
+    """
+    return tuple(
+        Violation(rule.id, field, message)
+        for rule in _BY_STAGE[stage]
+        if rule.id not in waive
+        for field, message in rule.faults(given)
+    )
+
+
+def _choice(field: str, choices: type[StrEnum]) -> Callable[[Given], Iterator[Fault]]:
+    known: frozenset[str] = frozenset(choices)
+    listed = ", ".join(choices)
+
+    def faults(given: Given) -> Iterator[Fault]:
+        value = given.get(field, DEFAULTS.get(field))
+        if value is None:
+            yield field, f"is missing: choose one of {listed}"
+        elif not isinstance(value, str) or value not in known:
+            yield field, f"{_shown(value)} is not one of {listed}"
+
+    return faults
+
+
+def _prompt(given: Given) -> Iterator[Fault]:
+    prompt = given.get("prompt")
+    if prompt is not None and not isinstance(prompt, str):
+        yield "prompt", f"must be text, not {_kind(prompt)}"
+    elif not prompt or prompt.isspace():
+        yield "prompt", "is missing or blank: describe the video that you want"
+
+
+def _integer(field: str, low: int, high: int) -> Callable[[Given], Iterator[Fault]]:
+    def faults(given: Given) -> Iterator[Fault]:
+        value = given.get(field, DEFAULTS[field])
+        # ``type() is`` on purpose: ``True`` is an int, and would reach the wire as ``true``.
+        if type(value) is not int:
+            yield field, f"must be a whole number of seconds, not {_kind(value)}"
+        elif not low <= value <= high:
+            yield field, f"{_shown(value)} is out of range: choose {low} to {high} seconds"
+
+    return faults
+
+
+def _boolean(field: str) -> Callable[[Given], Iterator[Fault]]:
+    def faults(given: Given) -> Iterator[Fault]:
+        value = given.get(field, DEFAULTS[field])
+        if not isinstance(value, bool):
+            yield field, f"must be true or false, not {_kind(value)}"
+
+    return faults
+
+
+def _count(field: str, low: int, high: int) -> Callable[[Given], Iterator[Fault]]:
+    bounds = f"{low} to {high}" if low else f"at most {high}"
+
+    def faults(given: Given) -> Iterator[Fault]:
+        if field not in given:
+            return
+        value = given[field]
+        if not isinstance(value, list | tuple):
+            yield field, f"must be a list of {bounds} media references, not {_kind(value)}"
+        elif not low <= len(value) <= high:
+            yield field, f"has {len(value)} entries: give {bounds}, or leave the field out"
+
+    return faults
+
+
+def _media_reference(given: Given) -> Iterator[Fault]:
+    for field, value in references(given):
+        problem = _reference_problem(value)
+        if problem is not None:
+            yield field, problem
+
+
+def references(given: Given) -> Iterator[tuple[str, Any]]:
+    """Name every media reference in *given*, frames first, each with its value, lazily."""
+    for field in FRAMES:
+        if field in given:
+            yield field, given[field]
+    for field in REFERENCES:
+        entries = given.get(field)
+        if isinstance(entries, list | tuple):
+            for index, entry in enumerate(entries):
+                yield f"{field}[{index}]", entry
+
+
+def _reference_problem(value: Any) -> str | None:
+    """Say why *value* is no media reference, never quoting it: a URL may be signed."""
+    if not isinstance(value, str):
+        return f"must be a public URL or asset://<assetId> as text, not {_kind(value)}"
+    if value.startswith(ASSET_SCHEME):
+        asset_id = value.removeprefix(ASSET_SCHEME)
+        if asset_id and not any(char.isspace() or char in "/?#" for char in asset_id):
+            return None
+        return "has no valid asset id: write asset://<assetId> as the asset library gave it"
+    try:
+        url = urlsplit(value)
+        valid_port = url.port != 0
+    except ValueError:
+        return "is not a valid URL: check its host and port"
+    if url.scheme not in ("http", "https"):
+        return _scheme_problem(url.scheme)
+    if not url.hostname or not valid_port:
+        return "is a URL without a valid host: write it in full, https://host/path"
+    if "@" in url.netloc:
+        return "carries credentials in its host part: use a URL that needs none"
+    if "\\" in value or any(char.isspace() or not char.isprintable() for char in value):
+        return "has white space, a backslash or a control character in it: percent-encode it"
+    return None
+
+
+def _scheme_problem(scheme: str) -> str:
+    if scheme == "assetid":
+        return "has the historic spelling assetId://: write asset://<assetId>"
+    # A one-letter scheme is a Windows drive; a bare path has none at all.
+    if len(scheme) <= 1 or scheme == "file":
+        what = "is a local path"
+    else:
+        what = f"has the scheme {scheme[:20]}:" if scheme != "data" else "is a data: URL"
+    return f"{what}, which the provider cannot fetch: use a public http(s) URL or asset://<assetId>"
+
+
+def _last_needs_first(given: Given) -> Iterator[Fault]:
+    if "last_image" in given and "first_image" not in given:
+        yield "last_image", "goes only with a first frame: give first_image as well"
+
+
+def _frames_exclusive(given: Given) -> Iterator[Fault]:
+    frames = [field for field in FRAMES if field in given]
+    lists = [field for field in REFERENCES if given.get(field)]
+    if frames and lists:
+        together = f"{' and '.join(frames)} cannot go with {', '.join(lists)}"
+        yield frames[0], f"{together}: keep either the frames or the references"
+
+
+def _needs_reference_video(given: Given) -> Iterator[Fault]:
+    model = given.get("model")
+    twin = PRO_TWIN.get(model) if isinstance(model, str) else None
+    if twin is not None and not given.get("reference_videos"):
+        message = (
+            f"{model} generates only with at least one reference video: use {twin}, which takes "
+            "the same request without one, or give reference_videos"
+        )
+        yield "model", message
+
+
+def _not_public(given: Given) -> Iterator[Fault]:
+    for field, value in references(given):
+        # What is no URL at all is ``media.reference``'s business, and may have been waived.
+        if isinstance(value, str) and not _may_be_reachable(value):
+            yield field, _NOT_PUBLIC
+
+
+def _may_be_reachable(reference: str) -> bool:
+    if reference.startswith(ASSET_SCHEME):
+        return True
+    try:
+        host = urlsplit(reference).hostname
+    except ValueError:
+        return True
+    return host is None or is_public(host)
+
+
+def _shown(value: Any) -> str:
+    return repr(value if len(repr(value)) <= _SHOWN_CHARS else f"{str(value)[:_SHOWN_CHARS]}…")
+
+
+def _kind(value: Any) -> str:
+    kinds = {type(None): "null", bool: "a boolean", str: "text", float: "a number with a fraction"}
+    return kinds.get(type(value), f"{type(value).__name__}")
+
+
+_SHOWN_CHARS = 40
+_NOT_PUBLIC = (
+    "points to a host that the provider cannot reach (loopback, private or link-local): put the "
+    "file on a public URL or into the asset library"
+)
+
+#: All rules, in the order in which violations are reported.
+#: Source: the provider's page "Create Video Task" and its sibling pages.
+RULES: tuple[Rule, ...] = (
+    Rule(
+        id="model.known",
+        fields=("model",),
+        requirement=f"One of {', '.join(Model)}.",
+        limits={"choices": tuple(Model)},
+        faults=_choice("model", Model),
+    ),
+    Rule(
+        id="prompt.required",
+        fields=("prompt",),
+        requirement="Present, text, and not blank.",
+        faults=_prompt,
+    ),
+    Rule(
+        id="duration.range",
+        fields=("duration",),
+        requirement="A whole number of seconds from 4 to 15.",
+        limits={"min_s": 4, "max_s": 15},
+        faults=_integer("duration", 4, 15),
+    ),
+    Rule(
+        id="aspect_ratio.known",
+        fields=("aspect_ratio",),
+        requirement=f"One of {', '.join(AspectRatio)}.",
+        limits={"choices": tuple(AspectRatio)},
+        faults=_choice("aspect_ratio", AspectRatio),
+    ),
+    Rule(
+        id="generate_audio.boolean",
+        fields=("generate_audio",),
+        requirement="True or false.",
+        faults=_boolean("generate_audio"),
+    ),
+    Rule(
+        id="reference_images.count",
+        fields=("reference_images",),
+        requirement="A list of 1 to 9 when given.",
+        limits={"min": 1, "max": 9},
+        faults=_count("reference_images", 1, 9),
+    ),
+    Rule(
+        id="reference_videos.count",
+        fields=("reference_videos",),
+        requirement="A list of at most 3.",
+        limits={"min": 0, "max": 3},
+        faults=_count("reference_videos", 0, 3),
+    ),
+    Rule(
+        id="reference_audios.count",
+        fields=("reference_audios",),
+        requirement="A list of at most 3.",
+        limits={"min": 0, "max": 3},
+        faults=_count("reference_audios", 0, 3),
+    ),
+    Rule(
+        id="media.reference",
+        fields=(*FRAMES, *REFERENCES),
+        requirement="A public http or https URL without credentials, or asset://<assetId>.",
+        limits={"schemes": ("http", "https", "asset")},
+        faults=_media_reference,
+    ),
+    Rule(
+        id="last_image.needs_first",
+        fields=("last_image",),
+        requirement="Only together with first_image.",
+        faults=_last_needs_first,
+    ),
+    Rule(
+        id="frames.exclusive",
+        fields=(*FRAMES, *REFERENCES),
+        requirement="first_image and last_image never together with references of any kind.",
+        faults=_frames_exclusive,
+    ),
+    Rule(
+        id="model.needs_reference_video",
+        fields=("model", "reference_videos"),
+        requirement="seedance_2_0 and seedance_2_0_fast only with at least one reference video; "
+        "the _pro models take them or leave them.",
+        limits={"pro_twin": PRO_TWIN},
+        faults=_needs_reference_video,
+    ),
+    Rule(
+        id="media.public",
+        fields=(*FRAMES, *REFERENCES),
+        requirement="A host that is not loopback, private, link-local or otherwise unreachable, "
+        "judged by its text; rests where the session's own base URL is such a host.",
+        stage=Stage.SUBMISSION,
+        faults=_not_public,
+    ),
+)
+
+
+def _media_rules() -> Iterator[Rule]:
+    images = ("first_image", "last_image", "reference_images")
+    videos, audios = ("reference_videos",), ("reference_audios",)
+    image_formats = ("jpeg", "png", "webp", "bmp", "tiff", "gif")
+    aspect, sides = {"min": 0.4, "max": 2.5}, {"min_px": 300, "max_px": 6000}
+    each, together = {"min_s": 2, "max_s": 15}, {"max_s": 15}
+    rows: tuple[tuple[str, tuple[str, ...], str, Mapping[str, Any]], ...] = (
+        ("image.format", images, ", ".join(image_formats) + ".", {"choices": image_formats}),
+        ("image.aspect", images, "Width to height from 0.4 to 2.5.", aspect),
+        ("image.size", images, "Each side from 300 to 6000 px.", sides),
+        ("video.resolution", videos, "480p or 720p.", {"choices": ("480p", "720p")}),
+        ("video.duration", videos, "Each from 2 to 15 s.", each),
+        ("video.total_duration", videos, "All together at most 15 s.", together),
+        ("video.aspect", videos, "Width to height from 0.4 to 2.5.", aspect),
+        ("video.size", videos, "Each side from 300 to 6000 px.", sides),
+        ("audio.format", audios, "wav or mp3.", {"choices": ("wav", "mp3")}),
+        ("audio.duration", audios, "Each from 2 to 15 s.", each),
+        ("audio.total_duration", audios, "All together at most 15 s.", together),
+        ("audio.bytes", audios, "Each at most 15 MB.", {"max_bytes": 15_000_000}),
+    )
+    for id_, fields, requirement, limits in rows:
+        yield Rule(id=id_, fields=fields, requirement=requirement, limits=limits, stage=Stage.MEDIA)
+
+
+RULES += tuple(_media_rules())
+
+#: The ids of all rules, which are what ``VideoRequest.waive`` may name.
+RULE_IDS: frozenset[str] = frozenset(rule.id for rule in RULES)
+_BY_STAGE: Mapping[Stage, tuple[Rule, ...]] = {
+    stage: tuple(rule for rule in RULES if rule.stage is stage) for stage in Stage
+}

@@ -1,0 +1,431 @@
+"""``SeedanceSession`` and ``VideoTask``: submit, wait, reattach, run batches.
+
+The public face. What it does is in ``calls`` and ``batch``; what lives here is the session's own
+life: configuration, the aiohttp session, and ending everything when it closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+import aiohttp
+import anyio
+
+from seedance_async import batch as scheduler
+from seedance_async import wire
+from seedance_async.admission import Admission, Limits
+from seedance_async.batch import BatchSource, Outcomes
+from seedance_async.calls import Accepted, Calls
+from seedance_async.errors import AuthenticationError, SeedanceError, SessionClosed
+from seedance_async.events import Stream, Subscriber
+from seedance_async.hosts import is_public
+from seedance_async.journal import Journal, MemoryJournal
+from seedance_async.lifecycle import JobRecord, JobState
+from seedance_async.pacing import Adaptive, Pacing
+from seedance_async.request import Job, VideoRequest
+from seedance_async.results import BatchReport, Video
+from seedance_async.retry import Retries
+from seedance_async.transport import DEFAULT_TIMEOUT, Transport
+from seedance_async.watch import Watch
+from seedance_async.wire import TaskState
+
+DEFAULT_WAIT_S = 3600.0  # ten times the longest published estimate and more; our choice
+_MAX_CONNECTIONS = 100  # aiohttp's own default, stated because batches rest on it
+# What a closing session waits for: a create under way may take the whole of its timeout.
+_CLOSING_MARGIN_S = 5.0
+
+
+class VideoTask:
+    """A task at the provider: its id is known and written down.
+
+    Made by ``SeedanceSession.submit`` and ``SeedanceSession.task``. May be waited for by any
+    number of coroutines, and again after a ``WaitTimeout``.
+
+    Attributes:
+        id: The provider's id.
+        key: The job's key; None for a task that was taken up by its id.
+        request: What was asked for; None likewise.
+        state: What was last read of it; None before the first answer.
+    """
+
+    def __init__(
+        self,
+        session: SeedanceSession,
+        task_id: str,
+        accepted: Accepted | None = None,
+    ) -> None:
+        self.id = task_id
+        self.key = accepted.record.key if accepted else None
+        self.request = accepted.record.request if accepted else None
+        self.state = accepted.task if accepted else None
+        self._session = session
+        self._accepted = accepted
+
+    def __repr__(self) -> str:
+        status = self.state.status if self.state else "not asked yet"
+        return f"<VideoTask {self.id}: {status}>"
+
+    async def wait(self, timeout_s: float | None = DEFAULT_WAIT_S) -> Video:
+        """Wait until the video is there.
+
+        Args:
+            timeout_s: Seconds to wait at the most, from now; 0 or more, None for ever.
+
+        Returns:
+            The finished video, still at the provider.
+
+        Raises:
+            VideoFailed: The provider ended the task without a video.
+            WaitTimeout: The time is over; the task lives on and can be waited for again.
+            SeedanceError: Queries failed for too long in a row; the task lives on as well.
+        """
+        watch = self._watch(timeout_s)
+        while not watch.ended:
+            await self._step(watch)
+        return self._session._calls.video(watch, self.request)
+
+    async def updates(self, timeout_s: float | None = DEFAULT_WAIT_S) -> AsyncIterator[TaskState]:
+        """Give the task's state now and at each change of its status, the last one included.
+
+        A failed task is a state like any other here, and nothing is raised for it.
+
+        Args:
+            timeout_s: Seconds to go on at the most, from now; None for ever.
+
+        Raises:
+            WaitTimeout: The time is over before the task.
+            SeedanceError: Queries failed for too long in a row.
+        """
+        watch = self._watch(timeout_s)
+        if self.state is not None:
+            yield self.state
+        while not watch.ended:
+            if await self._step(watch) and self.state is not None:
+                yield self.state
+
+    async def refresh(self) -> TaskState:
+        """Ask once, now.
+
+        Raises:
+            SeedanceError: The query failed; it has the task's id.
+        """
+        watch = Watch(self.id, self._session._calls.pacing, _ONCE, now=0, timeout_s=None)
+        with self._session._operation(self.id):
+            await self._session._calls.ask(watch, self.key)
+        return self._seen(watch)
+
+    def _watch(self, timeout_s: float | None) -> Watch:
+        if timeout_s is not None and not timeout_s >= 0:
+            raise ValueError(f"timeout_s must be 0 or more seconds, or None, not {timeout_s!r}")
+        # The create's polling hint is for the first wait alone.
+        accepted, self._accepted = self._accepted, None
+        if accepted is not None:
+            return self._session._calls.watch(accepted, timeout_s)
+        return self._session._calls.rewatch(self.id, self.request, self.state, timeout_s)
+
+    async def _step(self, watch: Watch) -> bool:
+        with self._session._operation(self.id):
+            await anyio.sleep_until(watch.due)
+            changed = await self._session._calls.ask(watch, self.key)
+        self._seen(watch)
+        return changed
+
+    def _seen(self, watch: Watch) -> TaskState:
+        if watch.task is None:
+            raise SeedanceError("no answer about the task", self.id)
+        self.state = watch.task
+        return watch.task
+
+
+# A refresh is one query: its first failure is its result.
+_ONCE = Retries(query_patience_s=0, odd_answers=1)
+
+
+class SeedanceSession:
+    """A client of the API; use it as ``async with SeedanceSession() as session``.
+
+    Safe to use from many tasks of one event loop at once. Closing it with work under way ends
+    that work: a create on the wire is finished first, so that its id is known; everything else
+    raises ``SessionClosed`` where it waits.
+
+    Args:
+        api_key: The account's key; None takes ``SEEDANCE_API_KEY`` from the environment.
+        base_url: Where the API is, without a trailing path of its own; None takes
+            ``SEEDANCE_BASE_URL``, or the provider's own address.
+        limits: How much at once, and how fast.
+        pacing: When to ask about a task again.
+        retries: How long to go on where going on is safe.
+        journal: Where jobs are written down; None keeps them in memory.
+        timeout: The bounds of one call, by aiohttp's own type. ``total`` is needed, since it
+            bounds the paid step; keep ``connect`` below it.
+        http: An ``aiohttp.ClientSession`` to use, with its proxies, TLS settings and pool; it
+            is not closed. None makes one with a pool of 100 connections.
+
+    Raises:
+        AuthenticationError: No key, or one that cannot stand in a header.
+        ValueError: A base URL or a timeout that cannot be used.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        *,
+        base_url: str | None = None,
+        limits: Limits | None = None,
+        pacing: Pacing | None = None,
+        retries: Retries | None = None,
+        journal: Journal | None = None,
+        timeout: aiohttp.ClientTimeout = DEFAULT_TIMEOUT,
+        http: aiohttp.ClientSession | None = None,
+    ) -> None:
+        self._api_key = _checked_key(api_key or os.environ.get("SEEDANCE_API_KEY", ""))
+        chosen = base_url or os.environ.get("SEEDANCE_BASE_URL") or wire.DEFAULT_BASE_URL
+        self._base_url, host = _checked_base_url(chosen)
+        if not timeout.total or timeout.total <= 0:
+            raise ValueError("timeout.total must be above 0 seconds: it bounds the paid step")
+        self._timeout = timeout
+        self._limits = limits or Limits()
+        self._given_http = http
+        self._checks_hosts = is_public(host)
+        self._admission = Admission(self._limits)
+        self._events = Stream()
+        self._journal = journal or MemoryJournal()
+        self._pacing = pacing or Adaptive()
+        self._retries = retries or Retries()
+        self._http: aiohttp.ClientSession | None = None
+        self._opened: Calls | None = None
+        self._closing = False
+        self._under_way: dict[anyio.CancelScope, asyncio.Task[object] | None] = {}
+        self._one_ended = anyio.Event()
+
+    def __repr__(self) -> str:
+        return f"<SeedanceSession at {self._base_url}>"
+
+    async def __aenter__(self) -> Self:
+        if self._opened is not None or self._closing:
+            raise SessionClosed("a session is entered once; make a new one")
+        if self._given_http is None:
+            connector = aiohttp.TCPConnector(limit=_MAX_CONNECTIONS)
+            self._http = aiohttp.ClientSession(connector=connector)
+        http = self._given_http or self._http
+        assert http is not None  # noqa: S101 -- for the types
+        self._opened = Calls(
+            transport=Transport(http, self._base_url, self._api_key, self._timeout),
+            journal=self._journal,
+            admission=self._admission,
+            events=self._events,
+            pacing=self._pacing,
+            retries=self._retries,
+            jitter=random.random,
+            checks_hosts=self._checks_hosts,
+            operation=self._operation,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End what is under way, and close the connections; may be called again.
+
+        Waits for creates that are on the wire, as long as their timeout lets them take.
+        """
+        self._closing = True
+        me = asyncio.current_task()
+        for scope in tuple(self._under_way):
+            scope.cancel()
+        margin_s = (self._timeout.total or 0) + _CLOSING_MARGIN_S
+        with anyio.move_on_after(margin_s, shield=True):
+            # An operation of this very task is around this call, and cannot end before it.
+            while any(task is not me for task in self._under_way.values()):
+                await self._one_ended.wait()
+            if self._http is not None:
+                await self._http.close()
+
+    @property
+    def _calls(self) -> Calls:
+        if self._opened is None:
+            raise SessionClosed("the session is not open: use async with SeedanceSession() as ...")
+        return self._opened
+
+    @contextlib.contextmanager
+    def _operation(self, task_id: str | None = None) -> Iterator[None]:
+        """Run the block so that closing the session ends it."""
+        if self._closing:
+            raise SessionClosed("the session is closed", task_id)
+        with anyio.CancelScope() as scope:
+            self._under_way[scope] = asyncio.current_task()
+            try:
+                yield
+            finally:
+                del self._under_way[scope]
+                self._one_ended.set()
+                self._one_ended = anyio.Event()
+        if scope.cancelled_caught:
+            raise SessionClosed("the session was closed meanwhile", task_id)
+
+    async def submit(self, request: VideoRequest, *, key: str | None = None) -> VideoTask:
+        """Create the task and return once its id is written down. This costs money.
+
+        The create is sent at most once, unless the answer proves that nothing was accepted;
+        then it is offered again, as ``Retries`` says. A cancellation while it is on the wire is
+        honoured after its answer, and the id is then in ``jobs()``.
+
+        Args:
+            request: What to make.
+            key: The caller's own id for the job, unique within the session; None makes one.
+
+        Raises:
+            InvalidRequest: A rule is broken that rests until submission, or the key is taken.
+            SubmissionUnknown: The answer was lost; a task may exist.
+            AuthenticationError, InsufficientBalance, RequestRefused: Refused, nothing was paid.
+            RateLimited, ServiceUnavailable: Nothing was accepted for longer than
+                ``Retries.create_patience_s``.
+        """
+        if not isinstance(request, VideoRequest):
+            raise TypeError(f"submit takes a VideoRequest, not {type(request).__name__}")
+        calls = self._calls
+        with self._operation():
+            record = await calls.plan(Job(request=request, key=key))
+            accepted = await calls.submit(record)
+        return VideoTask(self, accepted.task.id, accepted)
+
+    async def generate(
+        self, request: VideoRequest, *, timeout_s: float | None = DEFAULT_WAIT_S
+    ) -> Video:
+        """Submit, wait, and give the finished video.
+
+        Args:
+            request: What to make.
+            timeout_s: Seconds to wait after the submission; None for ever.
+
+        Raises:
+            SeedanceError: All that ``submit`` and ``VideoTask.wait`` raise.
+        """
+        task = await self.submit(request)
+        return await task.wait(timeout_s)
+
+    def task(self, task_id: str) -> VideoTask:
+        """Take up a task by its id, in this process or another; sends nothing.
+
+        Raises:
+            ValueError: It cannot be an id.
+        """
+        if not re.fullmatch(r"[^\s/?#%]*[^\s/?#%.][^\s/?#%]*", task_id):
+            raise ValueError(f"{task_id!r} cannot be a task's id: it looks like video_<uuid>")
+        return VideoTask(self, task_id)
+
+    @contextlib.asynccontextmanager
+    async def batch(
+        self,
+        requests: BatchSource,
+        *,
+        max_in_flight: int | None = None,
+        timeout_s: float | None = DEFAULT_WAIT_S,
+        out_dir: str | Path | None = None,
+    ) -> AsyncIterator[Outcomes]:
+        """Run many jobs, so many at a time, and give their outcomes as they end.
+
+        ``async with session.batch(requests) as outcomes``, then ``async for outcome in
+        outcomes``. Nothing is raised for a single job. Leaving the block early ends the
+        workers; what was submitted by then is in ``jobs()``.
+
+        Args:
+            requests: Requests, ``Job`` values or mappings of fields; a list, a generator or an
+                async iterable of any length, read lazily, one item for each free slot.
+            max_in_flight: How many may be at the provider at once, at least 1; None takes the
+                session's ``Limits``.
+            timeout_s: Seconds from a job's submission to its end; None for ever.
+            out_dir: Where to download to; None downloads nothing.
+        """
+        asked = self._limits.max_in_flight if max_in_flight is None else max_in_flight
+        limit = Limits(max_in_flight=asked)
+        calls = self._calls
+        with self._operation():
+            async with scheduler.run(
+                calls,
+                requests,
+                max_in_flight=limit.max_in_flight,
+                timeout_s=timeout_s,
+                out_dir=None if out_dir is None else Path(out_dir),
+            ) as outcomes:
+                yield outcomes
+
+    async def run_batch(
+        self,
+        requests: BatchSource,
+        *,
+        max_in_flight: int | None = None,
+        timeout_s: float | None = DEFAULT_WAIT_S,
+        out_dir: str | Path | None = None,
+    ) -> BatchReport:
+        """Run many jobs to their ends and report on all of them, in input order.
+
+        Takes what ``batch`` takes. Keeps every outcome in memory.
+        """
+        started = anyio.current_time()
+        async with self.batch(
+            requests, max_in_flight=max_in_flight, timeout_s=timeout_s, out_dir=out_dir
+        ) as outcomes:
+            ended = [outcome async for outcome in outcomes]
+        ended.sort(key=lambda outcome: outcome.index)
+        return BatchReport(outcomes=tuple(ended), wall_s=anyio.current_time() - started)
+
+    def jobs(self, state: JobState | str | None = None) -> AsyncIterator[JobRecord]:
+        """Give what the journal knows of jobs, in the order in which they were planned.
+
+        Args:
+            state: Only the jobs in this state; None gives all.
+
+        Raises:
+            ValueError: There is no such state.
+        """
+        return self._journal.records(None if state is None else JobState(state))
+
+    def subscribe(self, subscriber: Subscriber) -> AbstractContextManager[None]:
+        """Call *subscriber* with every event of the session inside a ``with`` block.
+
+        It must return quickly; what it raises is logged and goes no further.
+        """
+        return self._events.subscribe(subscriber)
+
+
+def _checked_key(api_key: str) -> str:
+    key = api_key.strip()
+    if not key:
+        raise AuthenticationError("no API key: set SEEDANCE_API_KEY or pass api_key")
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise AuthenticationError("the API key has characters in it that no key has")
+    return key
+
+
+def _checked_base_url(base_url: str) -> tuple[str, str]:
+    """Give the URL without its trailing slash, and its host."""
+    problem = None
+    try:
+        url = urlsplit(base_url)
+        if url.scheme not in ("http", "https") or not url.hostname:
+            problem = "write it in full, https://host/path"
+        elif url.username is not None or url.query or url.fragment or url.port == 0:
+            problem = "it takes no credentials, query or fragment"
+        host = url.hostname or ""
+    except ValueError:
+        problem, host = "check its host and port", ""
+    if problem is not None:
+        raise ValueError(f"base_url (or SEEDANCE_BASE_URL) cannot be used: {problem}")
+    return base_url.rstrip("/"), host

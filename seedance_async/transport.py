@@ -1,0 +1,94 @@
+"""aiohttp: send one call, read its answer whole, map what aiohttp raises. Decides nothing.
+
+The API key lives here and goes to the API's own host only: redirects are not followed.
+"""
+
+from __future__ import annotations
+
+import aiohttp
+from yarl import URL
+
+from seedance_async import wire
+from seedance_async.wire import Answer, NoAnswer
+
+# The total bounds the paid step. Connecting has bounds of its own, well below the total, because
+# a timeout while connecting proves that nothing was sent, and the total proves nothing.
+DEFAULT_TIMEOUT = aiohttp.ClientTimeout(total=60, connect=30, sock_connect=15, sock_read=45)
+# An answer is a few hundred bytes; our choice of what is no answer of this API any more.
+_MAX_BODY_BYTES = 1 << 20
+_MIN_SECRET_CHARS = 16
+_NOTHING_SENT = (
+    aiohttp.ClientConnectorError,  # DNS, connect, TLS
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ClientHttpProxyError,  # the proxy refused to connect us
+    aiohttp.ServerFingerprintMismatch,
+    aiohttp.InvalidURL,
+)
+
+
+class Transport:
+    """Sends the API's calls over one ``aiohttp.ClientSession``."""
+
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        base_url: str,
+        api_key: str,
+        timeout: aiohttp.ClientTimeout,
+    ) -> None:
+        self.http = http
+        self._base_url = base_url
+        self._api_key = api_key
+        self._headers = {"Authorization": f"Bearer {api_key}", "Accept": "application/json"}
+        self._json_headers = {**self._headers, "Content-Type": "application/json; charset=utf-8"}
+        self._timeout = timeout
+
+    async def create(self, body: bytes) -> Answer | NoAnswer:
+        """Send a create: the call that costs money."""
+        return await self._send("POST", wire.CREATE_PATH, body)
+
+    async def query(self, task_id: str) -> Answer | NoAnswer:
+        """Ask about a task."""
+        return await self._send("GET", f"{wire.RESULT_PATH}/{wire.quote_id(task_id)}")
+
+    async def _send(self, method: str, path: str, body: bytes | None = None) -> Answer | NoAnswer:
+        if self.http.closed:
+            return NoAnswer(sent=False, reason="the aiohttp session is closed")
+        try:
+            async with self.http.request(
+                method,
+                URL(self._base_url + path, encoded=True),
+                data=body,
+                headers=self._headers if body is None else self._json_headers,
+                timeout=self._timeout,
+                allow_redirects=False,
+                raise_for_status=False,
+            ) as response:
+                return await self._read(response)
+        except _NOTHING_SENT as exc:
+            return NoAnswer(sent=False, reason=_reason(exc))
+        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+            return NoAnswer(sent=True, reason=_reason(exc))
+
+    async def _read(self, response: aiohttp.ClientResponse) -> Answer | NoAnswer:
+        body = bytearray()
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > _MAX_BODY_BYTES:
+                return NoAnswer(sent=True, reason="an answer of more than 1 MiB")
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(response.status, headers, self._without_key(bytes(body)))
+
+    def _without_key(self, body: bytes) -> bytes:
+        # What a failed call says goes into exceptions, and a provider may quote the key in it.
+        # A key too short to be one could be part of any word, a URL's included.
+        secret = len(self._api_key) >= _MIN_SECRET_CHARS
+        return body.replace(self._api_key.encode(), b"***") if secret else body
+
+
+def _reason(exc: BaseException) -> str:
+    """Name the failure by its class and the system's words; an URL could be in any others."""
+    system = exc.os_error if isinstance(exc, aiohttp.ClientConnectorError) else exc
+    words = getattr(system, "strerror", None)
+    name = type(exc).__name__
+    return f"{name}: {words}" if isinstance(words, str) and words else name

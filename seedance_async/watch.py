@@ -1,0 +1,117 @@
+"""One task's waiting, as decisions: when to ask next, and what the answer changes.
+
+Used by a single wait and by a batch alike, which do the asking and the sleeping.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from seedance_async import wire
+from seedance_async.errors import VideoFailed, WaitTimeout
+from seedance_async.lifecycle import Phase, phase
+from seedance_async.pacing import Pacing, Waiting
+from seedance_async.retry import Again, Patience, Retries, judge_query
+from seedance_async.wire import Answer, Reply, TaskState
+
+
+class Watch:
+    """Waits for one task, in steps that somebody else takes.
+
+    Attributes:
+        task_id: The task.
+        task: What was last read of it; None before the first answer.
+        due: When to ask next, in seconds on the caller's steady clock, never past the deadline.
+        again: The failure that the last reply was; None after an answer about the task.
+    """
+
+    def __init__(
+        self,
+        task_id: str,
+        pacing: Pacing,
+        retries: Retries,
+        *,
+        now: float,
+        timeout_s: float | None,
+        model: str | None = None,
+        task: TaskState | None = None,
+    ) -> None:
+        self.task_id = task_id
+        self.task = task
+        self.due = now
+        self.again: Again | None = None
+        self._pacing = pacing
+        self._patience = Patience(retries, retries.query_patience_s)
+        self._model = model
+        self._started = now
+        self._timeout_s = timeout_s
+        self._deadline = float("inf") if timeout_s is None else now + timeout_s
+        self._polls = 0
+
+    @property
+    def deadline(self) -> float:
+        """When the wait ends at the latest, on the caller's clock; infinity for never."""
+        return self._deadline
+
+    def plan(self, now: float, jitter: float, hint_s: float | None = None) -> None:
+        """Plan the next query after an answer (or, at the start, after the create's)."""
+        waiting = Waiting(
+            model=self._model,
+            age_s=now - self._started,
+            polls=self._polls,
+            hint_s=hint_s,
+            jitter=jitter,
+        )
+        self.due = min(now + self._pacing.delay_s(waiting), self._deadline)
+
+    def read(self, reply: Reply, now: float, wall: dt.datetime, jitter: float) -> bool:
+        """Take in the reply to a query.
+
+        Args:
+            reply: What came back.
+            now: The time on the caller's steady clock.
+            wall: The same moment as a date.
+            jitter: A random number from 0 inclusive to 1 exclusive.
+
+        Returns:
+            Whether the task's status changed; ``task`` then has it.
+
+        Raises:
+            SeedanceError: When there were too many failures in a row; it has the task's id, and
+                the task lives on.
+        """
+        self._polls += 1
+        verdict = judge_query(reply, wall, task_id=self.task_id)
+        if isinstance(verdict, Again):
+            self.again = verdict
+            pause_s = self._patience.failed(verdict, now, jitter)
+            self.due = min(now + pause_s, self._deadline)
+            return False
+        self._patience.reset()
+        self.again = None
+        changed = self.task is None or self.task.status != verdict.status
+        self.task = verdict
+        hint_s = wire.retry_after_s(reply.headers, wall) if isinstance(reply, Answer) else None
+        self.plan(now, jitter, hint_s)
+        return changed
+
+    @property
+    def ended(self) -> bool:
+        """Whether the task has ended, well or not."""
+        return self.task is not None and phase(self.task) in (Phase.COMPLETED, Phase.FAILED)
+
+    def timeout(self) -> WaitTimeout:
+        """Make the error for a wait that is over before the task is."""
+        status = None if self.task is None else self.task.status
+        waited = f"no end after {self._timeout_s:g} s" if self._timeout_s is not None else "no end"
+        seen = f"last seen {status}" if status else "no answer yet"
+        why = f"; the last query failed: {self.again.error.message}" if self.again else ""
+        return WaitTimeout(
+            f"{waited} of waiting, {seen}{why}; the task lives on", self.task_id, status
+        )
+
+
+def failure(task: TaskState) -> VideoFailed:
+    """Make the error for a task that the provider ended without a video."""
+    reason = task.error or "no reason given"
+    return VideoFailed(f"the task {task.status}: {reason}", task.id, task.error, task.status)

@@ -1,0 +1,302 @@
+"""Bytes to values and back: the only home of the API's own spellings, paths and odd shapes.
+
+Reading never raises: what cannot be read is a value too (``Unreadable``), because whether it
+matters depends on what was asked. Decides nothing; ``retry`` and ``lifecycle`` do.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import json
+import re
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import quote
+
+import attrs
+
+from seedance_async.errors import Violation
+
+DEFAULT_BASE_URL = "https://zcbservice.aizfw.cn/kyyReactApiServer"
+CREATE_PATH = "/v1/kyyvideo2/videos"
+RESULT_PATH = "/v1/result"  # /{task id}
+ASSET_UPLOAD_PATH = "/kyyVideo2/asset/upload"
+ASSET_PATH = "/kyyVideo2/asset"  # /{asset id}
+
+#: Python's field names to the API's, in the order in which the page lists them.
+WIRE_NAMES: Mapping[str, str] = {
+    "model": "model",
+    "prompt": "prompt",
+    "duration": "duration",
+    "aspect_ratio": "aspect_ratio",
+    "generate_audio": "generateAudio",
+    "first_image": "first_image",
+    "last_image": "last_image",
+    "reference_images": "referenceImages",
+    "reference_videos": "referenceVideos",
+    "reference_audios": "referenceAudios",
+}
+PYTHON_NAMES: Mapping[str, str] = {wire: python for python, wire in WIRE_NAMES.items()}
+_NULLABLE = (
+    frozenset(WIRE_NAMES) - {"model", "prompt", "duration", "aspect_ratio"} - {"generate_audio"}
+)
+# A success by business code: 0 as documented, 200 as gateways in front of it say.
+_SUCCESS_CODES = frozenset({"0", "200"})
+_QUOTED_CHARS = 300
+
+
+@attrs.frozen
+class Answer:
+    """An HTTP answer that arrived whole. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    body: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen
+class NoAnswer:
+    """A call without an answer; ``sent`` tells whether any of it may have left the machine."""
+
+    sent: bool
+    reason: str
+
+
+Reply = Answer | NoAnswer
+
+
+@attrs.frozen(kw_only=True)
+class TaskState:
+    """What the API said about a task, once.
+
+    Attributes:
+        id: The provider's id of the task.
+        status: ``queued``, ``processing``, ``completed``, ``failed`` or ``cancelled``, in lower
+            case. Open on purpose: a new status must not break a client that has paid.
+        model: The backend model, which the provider may choose itself.
+        created_at: When the task was created, in UTC.
+        video_url: Where the MP4 is, for 24 hours; None until completed.
+        actual_duration_s: The video's length in seconds, once completed.
+        total_tokens: What was billed, once completed.
+        error: The provider's words on a failure.
+        raw: The whole answer, fields unknown to us included.
+    """
+
+    id: str
+    status: str
+    model: str | None = None
+    created_at: dt.datetime | None = None
+    video_url: str | None = attrs.field(default=None, repr=False)
+    actual_duration_s: float | None = None
+    total_tokens: int | None = None
+    error: str | None = None
+    raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+
+
+@attrs.frozen
+class BusinessFailure:
+    """A readable answer that says no, under whatever HTTP status, and names no task."""
+
+    message: str
+
+
+@attrs.frozen
+class Unreadable:
+    """An answer in which no task could be read."""
+
+    reason: str
+
+
+def write_request(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Spell the given fields as the API does; absent ones stay absent."""
+    return {
+        wire: list(value) if isinstance(value := fields[python], tuple) else value
+        for python, wire in WIRE_NAMES.items()
+        if python in fields
+    }
+
+
+def given_fields(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Spell a request body's fields as Python does; a null frame or list is one not given."""
+    fields = {PYTHON_NAMES[name]: value for name, value in body.items() if name in PYTHON_NAMES}
+    return {
+        name: value for name, value in fields.items() if value is not None or name not in _NULLABLE
+    }
+
+
+def quote_id(task_id: str) -> str:
+    """Quote an id for a path, so that no id can name another resource."""
+    return quote(task_id, safe="")
+
+
+def dump(value: Mapping[str, Any]) -> bytes:
+    """Serialise as the API takes it: JSON in UTF-8."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+@functools.cache
+def _respelled() -> re.Pattern[str]:
+    return re.compile("|".join(python for python, wire in WIRE_NAMES.items() if python != wire))
+
+
+def spell_violation(violation: Violation) -> Violation:
+    """Put a violation's field and words into the API's spelling, for an answer of a server."""
+
+    def respell(text: str) -> str:
+        return _respelled().sub(lambda match: WIRE_NAMES[match[0]], text)
+
+    return Violation(violation.rule, respell(violation.field), respell(violation.message))
+
+
+def read_task(
+    body: bytes, *, asked_id: str | None = None
+) -> TaskState | BusinessFailure | Unreadable:
+    """Read a task from the body of a create or query answer, in every shape seen so far.
+
+    Args:
+        body: The raw body.
+        asked_id: The id that was queried; it stands in for a missing one, and an answer about
+            another task is unreadable.
+    """
+    loaded = load_object(body)
+    if isinstance(loaded, Unreadable):
+        return loaded
+    inner = loaded.get("data")
+    fields = inner if "id" not in loaded and isinstance(inner, Mapping) else loaded
+    task_id = _text(fields.get("id"))
+    if task_id is None and asked_id is not None and _text(fields.get("status")) is not None:
+        task_id = asked_id
+    if task_id is None:
+        failure = read_failure(loaded)
+        return BusinessFailure(failure) if failure is not None else Unreadable("no task id in it")
+    if asked_id not in (None, task_id):
+        return Unreadable("it speaks of another task")
+    state: TaskState = _structure_task()({**fields, "id": task_id, "raw": dict(loaded)}, TaskState)
+    return state
+
+
+def load_object(body: bytes) -> Mapping[str, Any] | Unreadable:
+    """Load a JSON object, or say why there is none, without quoting it."""
+    if not body.strip():
+        return Unreadable("an empty body")
+    try:
+        loaded = json.loads(body)
+    except (ValueError, RecursionError):
+        return Unreadable("HTML instead of JSON" if b"<" in body[:1] else "a body that is not JSON")
+    return loaded if isinstance(loaded, Mapping) else Unreadable("JSON that is not an object")
+
+
+def read_failure(loaded: Mapping[str, Any]) -> str | None:
+    """Find the words of a failure in an answer's JSON; None where it tells of none."""
+    code = loaded.get("code")
+    message = _words(loaded.get("error")) or _words(loaded.get("msg") or loaded.get("message"))
+    if code is not None and str(code) not in _SUCCESS_CODES:
+        return f"code {_clip(str(code))}: {message or 'no message'}"
+    return _words(loaded.get("error")) and message
+
+
+def failure_message(answer: Answer) -> str:
+    """Describe a failed answer: its HTTP status and the provider's words, if it has any."""
+    loaded = load_object(answer.body)
+    words = None if isinstance(loaded, Unreadable) else read_failure(loaded)
+    if words is None and not isinstance(loaded, Unreadable):
+        words = _words(loaded.get("message") or loaded.get("msg") or loaded.get("detail"))
+    return f"HTTP {answer.status}" + (f": {words}" if words else "")
+
+
+def retry_after_s(headers: Mapping[str, str], now: dt.datetime) -> float | None:
+    """Read ``Retry-After``, in seconds (a fraction too) or as an HTTP date.
+
+    Returns:
+        Seconds from *now*, never negative; None where the header is absent or unreadable.
+    """
+    value = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value, re.ASCII):
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if date.tzinfo is None:  # "-0000", which means UTC of unknown origin
+        date = date.replace(tzinfo=dt.UTC)
+    return max(0.0, (date - now).total_seconds())
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    return str(value).strip() or None
+
+
+def _words(value: Any) -> str | None:
+    """Take a message from the shapes that ``error`` has been seen in."""
+    if isinstance(value, Mapping):
+        value = next((value[name] for name in ("message", "msg", "code") if value.get(name)), value)
+    if value is None or value in ("", {}, []):
+        return None
+    return _clip(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def _clip(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _QUOTED_CHARS else f"{line[:_QUOTED_CHARS]}…"
+
+
+def _status(value: Any) -> str:
+    status = (_text(value) or "").lower()
+    return "cancelled" if status == "canceled" else status
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if 0 <= number < float("inf") else None
+
+
+def _count(value: Any) -> int | None:
+    number = _number(value)
+    return None if number is None else int(number)
+
+
+def _moment(value: Any) -> dt.datetime | None:
+    try:
+        return dt.datetime.fromtimestamp(_number(value) or 0, dt.UTC) if value else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+@functools.cache
+def _structure_task() -> Callable[[Mapping[str, Any], Any], Any]:
+    # cattrs costs half of this package's import time and is needed with the first answer only.
+    from cattrs import Converter  # noqa: PLC0415
+    from cattrs.gen import make_dict_structure_fn, override  # noqa: PLC0415
+
+    def read(name: str, hook: Callable[[Any], Any]) -> Any:
+        return override(rename=name, struct_hook=lambda value, _: hook(value))
+
+    structure = make_dict_structure_fn(
+        TaskState,
+        Converter(),
+        _cattrs_detailed_validation=False,
+        id=read("id", str),
+        status=read("status", _status),
+        model=read("model", _text),
+        created_at=read("created", _moment),
+        video_url=read("video_url", _text),
+        actual_duration_s=read("actualDuration", _number),
+        total_tokens=read("totalTokens", _count),
+        error=read("error", _words),
+        raw=read("raw", lambda raw: raw),
+    )
+
+    def with_defaults(fields: Mapping[str, Any], cls: Any) -> Any:
+        url = fields.get("video_url") or fields.get("result_url")
+        return structure({"status": "", **fields, "video_url": url}, cls)
+
+    return with_defaults

@@ -1,0 +1,150 @@
+"""Fixtures: virtual time for everything async, an emulator, a session at it, a scripted API."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import attrs
+import pytest
+from aiohttp import web
+from virtual_loop import VirtualLoop
+
+from seedance_async import Fixed, SeedanceSession, VideoRequest
+from seedance_async.emulator import Emulator
+
+TASK_ID = "video_fd35ee52-2a98-44a6-b930-29a88ce9b8fd"
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return "asyncio", {"loop_factory": VirtualLoop}
+
+
+@pytest.fixture(autouse=True)
+def no_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test may meet a real account by the environment."""
+    monkeypatch.delenv("SEEDANCE_API_KEY", raising=False)
+    monkeypatch.delenv("SEEDANCE_BASE_URL", raising=False)
+
+
+@pytest.fixture(autouse=True)
+async def no_task_left_behind(anyio_backend: object) -> AsyncIterator[None]:
+    def ours() -> set[asyncio.Task[Any]]:
+        # The test runner's own tasks come and go around a fixture.
+        tasks = (task for task in asyncio.all_tasks() if not task.done())
+        return {task for task in tasks if "TestRunner" not in repr(task.get_coro())}
+
+    before = ours()
+    yield
+    left = ours() - before
+    assert not left, f"left behind: {left}"
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator() as running:
+        yield running
+
+
+@pytest.fixture
+async def session(emulator: Emulator) -> AsyncIterator[SeedanceSession]:
+    async with SeedanceSession(
+        emulator.api_key, base_url=emulator.base_url, pacing=Fixed(5)
+    ) as opened:
+        yield opened
+
+
+@pytest.fixture
+def request_() -> VideoRequest:
+    return VideoRequest(model="seedance_2_0_fast_pro", prompt="A cat dancing in the rain")
+
+
+def task_json(status: str, **fields: Any) -> dict[str, Any]:
+    answer = {"id": TASK_ID, "object": "video", "created": 1774836724, "model": "m"}
+    return {**answer, "status": status, "error": None, **fields}
+
+
+DONE = task_json(
+    "completed", video_url="https://v.example.com/a.mp4?sig=s", totalTokens=1, actualDuration=5
+)
+
+
+@attrs.define
+class ScriptedApi:
+    """A real server that answers creates and queries from lists, the last entry for ever.
+
+    An entry is a JSON value (200), a ``web.Response`` factory, or a handler coroutine.
+    """
+
+    base_url: str = ""
+    creates: list[Any] = attrs.field(factory=lambda: [task_json("queued")])
+    queries: list[Any] = attrs.field(factory=lambda: [DONE])
+    seen: list[tuple[str, float]] = attrs.field(factory=list)
+    headers: list[dict[str, str]] = attrs.field(factory=list)
+
+    def count(self, method: str) -> int:
+        return sum(1 for seen, _ in self.seen if seen == method)
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        await request.read()
+        self.seen.append((request.method, asyncio.get_running_loop().time()))
+        self.headers.append(dict(request.headers))
+        script = self.creates if request.method == "POST" else self.queries
+        entry = script.pop(0) if len(script) > 1 else script[0]
+        if callable(entry):
+            return await entry(request)
+        return web.json_response(entry)
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[ScriptedApi]:
+    scripted = ScriptedApi()
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", scripted.answer)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    scripted.base_url = f"http://{host}:{port}"
+    yield scripted
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def scripted(api: ScriptedApi) -> AsyncIterator[SeedanceSession]:
+    async with SeedanceSession("key", base_url=api.base_url, pacing=Fixed(5)) as opened:
+        yield opened
+
+
+def plain(
+    status: int, body: str | bytes = "", **headers: str
+) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Answer with *body* as it is."""
+
+    async def respond(_: web.Request) -> web.Response:
+        data = body if isinstance(body, bytes) else body.encode()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return web.Response(status=status, body=data, headers=named)
+
+    return respond
+
+
+def error(status: int, message: str = "no", **headers: str) -> Any:
+    return plain(status, json.dumps({"error": {"message": message}}), **headers)
+
+
+async def reset(request: web.Request) -> web.Response:
+    """Drop the connection without an answer."""
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()
+
+
+async def never(_: web.Request) -> web.Response:
+    """Take the call and never answer."""
+    await asyncio.sleep(1e9)
+    return web.Response()

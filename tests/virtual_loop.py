@@ -1,0 +1,56 @@
+"""An event loop whose clock jumps to the next timer, for tests with real sockets and threads."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from typing import Any
+
+
+class _Jumping(selectors.DefaultSelector):
+    loop: VirtualLoop
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        ready = super().select(0)
+        if ready or (timeout is not None and timeout <= 0):
+            return ready
+        # A thread (DNS, file IO, rendering) will wake us through the self-pipe: jumping now
+        # would fire a timeout that the thread was about to beat.
+        if timeout is None or self.loop.threads:
+            return super().select(None)
+        # Bytes on their way through the loopback interface are not there at once, and neither
+        # are those of a process that was not scheduled yet: look again before jumping.
+        ready = super().select(_GRACE_S)
+        if not ready:
+            self.loop.now += timeout
+        return ready
+
+
+# The kernel delivers on loopback within microseconds; a millisecond is our choice.
+_GRACE_S = 0.001
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """Start at 0.0; advance only by jumping."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.threads = 0
+        selector = _Jumping()
+        selector.loop = self
+        super().__init__(selector)
+        # At epoch scale one float step exceeds the default nanosecond resolution, and a timer
+        # would stay "not yet due" for ever (python/cpython#116342).
+        self._clock_resolution = 1e-6
+
+    def time(self) -> float:
+        return self.now
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+        future = super().run_in_executor(executor, func, *args)
+        self.threads += 1
+        future.add_done_callback(self._thread_done)
+        return future
+
+    def _thread_done(self, _: object) -> None:
+        self.threads -= 1
