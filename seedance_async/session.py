@@ -26,7 +26,7 @@ from seedance_async import wire
 from seedance_async.admission import Admission, Limits
 from seedance_async.batch import BatchSource, Outcomes
 from seedance_async.calls import Accepted, Calls
-from seedance_async.errors import AuthenticationError, SeedanceError, SessionClosed
+from seedance_async.errors import AuthenticationError, SessionClosed
 from seedance_async.events import Stream, Subscriber
 from seedance_async.hosts import is_public
 from seedance_async.journal import Journal, MemoryJournal
@@ -122,7 +122,9 @@ class VideoTask:
         watch = Watch(self.id, self._session._calls.pacing, _ONCE, now=0, timeout_s=None)
         with self._session._operation(self.id):
             await self._session._calls.ask(watch, self.key)
-        return self._seen(watch)
+        self.state = watch.task
+        assert watch.task is not None  # noqa: S101 -- for the types: a failure has been raised
+        return watch.task
 
     def _watch(self, timeout_s: float | None) -> Watch:
         if timeout_s is not None and not timeout_s >= 0:
@@ -137,14 +139,8 @@ class VideoTask:
         with self._session._operation(self.id):
             await anyio.sleep_until(watch.due)
             changed = await self._session._calls.ask(watch, self.key)
-        self._seen(watch)
+        self.state = watch.task or self.state
         return changed
-
-    def _seen(self, watch: Watch) -> TaskState:
-        if watch.task is None:
-            raise SeedanceError("no answer about the task", self.id)
-        self.state = watch.task
-        return watch.task
 
 
 # A refresh is one query: its first failure is its result.

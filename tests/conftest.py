@@ -104,7 +104,7 @@ async def api() -> AsyncIterator[ScriptedApi]:
     scripted = ScriptedApi()
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", scripted.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

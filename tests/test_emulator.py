@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import io
 import json
@@ -19,6 +20,7 @@ from PIL import Image
 
 from seedance_async import wire
 from seedance_async.emulator import Emulator, EmulatorStats, film
+from seedance_async.emulator.gallery import Gallery
 
 GOLDEN = Path(__file__).parent / "golden" / "requests.jsonl"
 CASES = [json.loads(line) for line in GOLDEN.read_text("utf-8").splitlines()]
@@ -501,6 +503,21 @@ async def test_other_images_are_not_found(client: Client, size: str) -> None:
     assert (await client.send("GET", f"/media/{size}.png")).status == 404
 
 
+async def test_the_gallery_keeps_what_was_asked_for_last() -> None:
+    gallery = Gallery(cache_bytes=1)
+    first = await gallery.image(300, 300)
+    roomy = Gallery(cache_bytes=len(first.content) * 3)
+    again = await gallery.image(300, 300)
+    kept = await roomy.image(300, 300)
+    for side in range(301, 310):
+        await roomy.image(300, side)
+        assert await roomy.image(300, 300) is kept
+    assert again == first
+    assert again is not first
+    for opened in (gallery, roomy):
+        opened.close()
+
+
 # ---- assets
 
 
@@ -568,6 +585,18 @@ async def test_stopping_does_not_wait_for_anybody(http: aiohttp.ClientSession) -
     await emulator.stop()
 
 
+async def test_stopping_leaves_no_task_behind_even_of_clients_that_went_away(
+    http: aiohttp.ClientSession,
+) -> None:
+    before = asyncio.all_tasks()
+    emulator = Emulator(latency_s=3_600)
+    await emulator.start()
+    with anyio.move_on_after(0.05):
+        await Client(http, emulator).create()
+    await emulator.stop()
+    assert not asyncio.all_tasks() - before
+
+
 async def test_stopping_lets_go_of_a_film_in_the_making(client: Client) -> None:
     url = (await client.ended(duration=15, prompt="Stopped"))["video_url"]
     async with anyio.create_task_group() as group:
@@ -619,7 +648,7 @@ async def test_before_the_start_there_are_counts_and_no_address() -> None:
 
 @pytest.mark.parametrize(
     ("host", "base"),
-    [("0.0.0.0", "http://127.0.0.1:"), ("localhost", "http://")],  # noqa: S104
+    [("0.0.0.0", "http://127.0.0.1:"), ("localhost", "http://")],
 )
 async def test_the_address_can_be_reached_whatever_the_host(
     http: aiohttp.ClientSession, host: str, base: str

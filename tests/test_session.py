@@ -1,19 +1,582 @@
+"""A single call, from submission to the video, in virtual time."""
+
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
+from pathlib import Path
+from typing import Any
 
+import aiohttp
+import anyio
 import pytest
-from conftest import TASK_ID
+from aiohttp import web
+from conftest import DONE, TASK_ID, ScriptedApi, error, never, plain, reset, task_json
 
-from seedance_async import *  # noqa: F403
-from seedance_async import SeedanceSession, VideoRequest
+from seedance_async import (
+    AuthenticationError,
+    Backoff,
+    DownloadError,
+    Fixed,
+    InvalidRequest,
+    JobState,
+    Limits,
+    RateLimited,
+    RequestRefused,
+    Retries,
+    SeedanceError,
+    SeedanceSession,
+    ServiceUnavailable,
+    SessionClosed,
+    SubmissionUnknown,
+    UnexpectedAnswer,
+    VideoFailed,
+    VideoRequest,
+    WaitTimeout,
+)
 from seedance_async.emulator import Emulator
+from seedance_async.events import Event, StateChanged, Submitted, Throttled
 
 
-async def test_generate_submits_waits_and_returns_the_video(
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def states(session: SeedanceSession) -> list[tuple[str, str | None]]:
+    return [(job.state, job.task_id) async for job in session.jobs()]
+
+
+async def test_generate_submits_waits_and_gives_the_video(
     session: SeedanceSession, emulator: Emulator, request_: VideoRequest
 ) -> None:
     video = await session.generate(request_)
     assert video.request is request_
     assert video.actual_duration_s == 5
-    assert 60 <= asyncio.get_running_loop().time() <= 200
+    assert video.total_tokens
+    assert video.url.startswith(emulator.base_url)
+    assert 60 <= now() <= 200
+    assert await states(session) == [("completed", video.id)]
+
+
+async def test_updates_give_each_change_once_and_end(
+    session: SeedanceSession, request_: VideoRequest
+) -> None:
+    task = await session.submit(request_)
+    seen = [state.status async for state in task.updates()]
+    assert seen == ["queued", "processing", "completed"]
+    assert task.state is not None
+    assert task.state.video_url
+
+
+async def test_a_task_is_taken_up_by_its_id_in_another_session(
+    session: SeedanceSession, emulator: Emulator, request_: VideoRequest
+) -> None:
+    task = await session.submit(request_)
+    async with SeedanceSession(
+        emulator.api_key, base_url=emulator.base_url, pacing=Fixed(5)
+    ) as other:
+        again = other.task(task.id)
+        assert (await again.refresh()).status == "queued"
+        video = await again.wait()
+    assert (video.id, video.request) == (task.id, None)
+
+
+async def test_a_finished_task_is_not_asked_again(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest
+) -> None:
+    task = await scripted.submit(request_)
+    first, again = await task.wait(), await task.wait()
+    assert first == again
+    assert api.count("GET") == 1
+
+
+async def test_many_coroutines_share_a_session_and_a_task(
+    session: SeedanceSession, request_: VideoRequest
+) -> None:
+    task = await session.submit(request_)
+    videos = []
+
+    async def wait() -> None:
+        videos.append(await task.wait())
+
+    async with anyio.create_task_group() as group:
+        for _ in range(20):
+            group.start_soon(wait)
+    assert len({video.id for video in videos}) == 1
+
+
+async def test_the_same_request_twice_is_two_jobs(
+    session: SeedanceSession, emulator: Emulator, request_: VideoRequest
+) -> None:
+    tasks = [await session.submit(request_) for _ in range(2)]
+    assert len({task.id for task in tasks}) == len({task.key for task in tasks}) == 2
+    assert emulator.stats.accepted == 2
+
+
+async def test_a_key_used_again_is_refused_before_anything_is_sent(
+    session: SeedanceSession, emulator: Emulator, request_: VideoRequest
+) -> None:
+    await session.submit(request_, key="mine")
+    with pytest.raises(InvalidRequest, match=r"key\.unique"):
+        await session.submit(request_, key="mine")
+    assert emulator.stats.accepted == 1
+
+
+async def test_the_wait_ends_at_its_deadline_exactly_and_the_task_lives_on(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest
+) -> None:
+    api.queries = [task_json("processing")]
+    task = await scripted.submit(request_)
+    started = now()
+    with pytest.raises(WaitTimeout) as caught:
+        await task.wait(timeout_s=1803.7)
+    assert now() - started == pytest.approx(1803.7, abs=1e-6)
+    assert (caught.value.task_id, caught.value.last_status) == (TASK_ID, "processing")
+    api.queries = [DONE]
+    assert (await task.wait()).id == TASK_ID
+
+
+async def test_the_deadline_cuts_a_query_that_hangs(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest
+) -> None:
+    api.queries = [never]
+    task = await scripted.submit(request_)
+    started = now()
+    with pytest.raises(WaitTimeout, match="last seen queued"):
+        await task.wait(timeout_s=12)
+    assert now() - started == pytest.approx(12, abs=1e-6)
+
+
+async def test_a_deadline_of_zero_asks_nothing(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest
+) -> None:
+    task = await scripted.submit(request_)
+    with pytest.raises(WaitTimeout):
+        await task.wait(timeout_s=0)
+    assert api.count("GET") == 0
+    with pytest.raises(ValueError, match="timeout_s"):
+        await task.wait(timeout_s=-1)
+
+
+async def test_an_hour_of_polling_asks_at_the_interval(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest
+) -> None:
+    api.queries = [*[task_json("processing")] * 719, DONE]
+    await (await scripted.submit(request_)).wait(timeout_s=None)
+    asked = [at for method, at in api.seen if method == "GET"]
+    assert asked == pytest.approx([5.0 * n for n in range(1, 721)], abs=0.5)
+
+
+async def test_a_failed_task_raises_with_the_providers_reason(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest
+) -> None:
+    api.queries = [task_json("failed", error={"message": "content rejected"})]
+    with pytest.raises(VideoFailed, match="content rejected") as caught:
+        await scripted.generate(request_)
+    assert (caught.value.task_id, caught.value.reason) == (TASK_ID, "content rejected")
+    assert await states(scripted) == [("failed", TASK_ID)]
+
+
+async def test_a_cancelled_task_is_a_failure(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest
+) -> None:
+    api.queries = [task_json("CANCELED")]
+    with pytest.raises(VideoFailed) as caught:
+        await scripted.generate(request_)
+    assert caught.value.status == "cancelled"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        task_json("expired"),
+        task_json("completed"),
+        task_json("completed", video_url=""),
+        plain(200, "<html>"),
+        plain(200, ""),
+        plain(200, '{"id": "vid'),
+        {**DONE, "id": "video_of_somebody_else"},
+    ],
+    ids=str,
+)
+async def test_odd_answers_are_believed_neither_way_and_the_id_is_kept(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest, odd: Any
+) -> None:
+    api.queries = [odd]
+    with pytest.raises(UnexpectedAnswer) as caught:
+        await scripted.generate(request_)
+    assert caught.value.task_id == TASK_ID
+    assert api.count("GET") == 6
+    assert await states(scripted) == [("submitted", TASK_ID)]
+    api.queries = [odd, DONE]
+    assert (await scripted.task(TASK_ID).wait()).id == TASK_ID
+
+
+@pytest.mark.parametrize(
+    "failure", [reset, error(500), error(502), error(429), error(404)], ids=str
+)
+async def test_failed_queries_in_between_do_not_end_a_wait(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest, failure: Any
+) -> None:
+    working = task_json("processing")
+    api.queries = [failure, failure, working, failure, failure, failure, working, failure, DONE]
+    assert (await scripted.generate(request_)).id == TASK_ID
+    assert api.count("POST") == 1
+
+
+async def test_an_outage_longer_than_patience_ends_the_wait_with_the_id(
+    api: ScriptedApi, request_: VideoRequest
+) -> None:
+    api.queries = [error(503)]
+    async with SeedanceSession(
+        "key", base_url=api.base_url, pacing=Fixed(5), retries=Retries(query_patience_s=300)
+    ) as session:
+        task = await session.submit(request_)
+        with pytest.raises(ServiceUnavailable) as caught:
+            await task.wait()
+    assert caught.value.task_id == TASK_ID
+    assert 300 <= now() <= 340
+
+
+async def test_a_query_waits_as_told(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest
+) -> None:
+    api.queries = [error(429, Retry_After="77"), DONE]
+    await scripted.generate(request_)
+    first, second = (at for method, at in api.seen if method == "GET")
+    assert 77 <= second - first <= 79
+
+
+@pytest.mark.parametrize("busy", [429, 503])
+async def test_a_busy_create_waits_as_told_and_is_sent_again(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest, busy: int
+) -> None:
+    events: list[Event] = []
+    api.creates = [error(busy, "slow down", Retry_After="40"), task_json("queued")]
+    with scripted.subscribe(events.append):
+        task = await scripted.submit(request_)
+    assert task.id == TASK_ID
+    first, second = (at for _, at in api.seen)
+    assert 40 <= second - first <= 42
+    throttled = next(event for event in events if isinstance(event, Throttled))
+    assert throttled.wait_s >= 40
+    assert "slow down" in throttled.reason
+
+
+async def test_one_retry_after_holds_the_whole_session(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest
+) -> None:
+    api.creates = [error(429, Retry_After="60"), task_json("queued")]
+
+    async def later() -> None:
+        await anyio.sleep(10)
+        await scripted.submit(request_)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(scripted.submit, request_)
+        group.start_soon(later)
+    assert all(at >= 60 for _, at in api.seen[1:])
+
+
+async def test_a_create_that_is_refused_for_too_long_gives_up_unpaid(
+    api: ScriptedApi, request_: VideoRequest
+) -> None:
+    api.creates = [error(429)]
+    retries = Retries(create_patience_s=120)
+    async with SeedanceSession("key", base_url=api.base_url, retries=retries) as session:
+        with pytest.raises(RateLimited) as caught:
+            await session.submit(request_)
+        assert caught.value.task_id is None
+        assert await states(session) == [("failed", None)]
+    assert 120 <= now() <= 160
+
+
+async def test_an_unreachable_api_is_tried_again_since_nothing_was_sent(
+    request_: VideoRequest, unused_port: int
+) -> None:
+    retries = Retries(create_patience_s=60)
+    base_url = f"http://127.0.0.1:{unused_port}"
+    async with SeedanceSession("key", base_url=base_url, retries=retries) as session:
+        with pytest.raises(ServiceUnavailable, match="cannot reach the API"):
+            await session.submit(request_)
+    assert now() >= 60
+
+
+@pytest.fixture
+def unused_port() -> int:
+    import socket
+
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        reset,
+        never,
+        error(500),
+        error(502),
+        error(504),
+        error(503),
+        plain(200, ""),
+        plain(200, "<html>"),
+    ]
+    + [plain(200, '{"id": "vid'), plain(307, Location="/elsewhere")],
+    ids=str,
+)
+async def test_a_lost_answer_is_unknown_and_the_create_is_sent_once(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest, lost: Any
+) -> None:
+    api.creates = [lost]
+    with pytest.raises(SubmissionUnknown) as caught:
+        await scripted.submit(request_)
+    assert api.count("POST") == 1
+    assert api.count("GET") == 0
+    assert caught.value.digest == request_.digest
+    assert await states(scripted) == [("unknown", None)]
+    job = await anext(scripted.jobs("unknown"))
+    assert job.key == caught.value.key
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 408, 413, 422])
+async def test_a_refused_create_is_sent_once(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest, status: int
+) -> None:
+    api.creates = [error(status, "no such thing")]
+    with pytest.raises(SeedanceError, match="no such thing"):
+        await scripted.submit(request_)
+    assert api.count("POST") == 1
+    assert await states(scripted) == [("failed", None)]
+
+
+async def test_an_answer_cut_short_is_lost(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest
+) -> None:
+    async def cut(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "500"})
+        await response.prepare(request)
+        await response.write(json.dumps(task_json("queued")).encode())
+        assert request.transport
+        request.transport.close()
+        return response
+
+    api.creates = [cut]
+    with pytest.raises(SubmissionUnknown):
+        await scripted.submit(request_)
+
+
+async def test_an_answer_without_end_is_bounded(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest
+) -> None:
+    api.creates = [plain(200, b"x" * (2 << 20))]
+    with pytest.raises(SubmissionUnknown, match="more than 1 MiB"):
+        await scripted.submit(request_)
+
+
+async def test_a_wrong_key_is_told_as_such(emulator: Emulator, request_: VideoRequest) -> None:
+    async with SeedanceSession("wrong", base_url=emulator.base_url) as session:
+        with pytest.raises(AuthenticationError):
+            await session.submit(request_)
+
+
+async def test_an_unknown_id_is_told_at_once_by_refresh_and_soon_by_wait(
+    session: SeedanceSession,
+) -> None:
+    task = session.task("video_nobody_knows")
+    with pytest.raises(RequestRefused) as caught:
+        await task.refresh()
+    assert caught.value.http_status == 404
+    with pytest.raises(RequestRefused):
+        await task.wait()
+    assert now() < 60
+
+
+@pytest.mark.parametrize("wrong", ["", " ", "a b", "../x", "a/b", "..", "a?b", "a#b", "a%2Fb"])
+async def test_what_cannot_be_an_id_is_refused(session: SeedanceSession, wrong: str) -> None:
+    with pytest.raises(ValueError, match="task's id"):
+        session.task(wrong)
+
+
+async def test_what_a_private_host_refuses_is_checked_at_a_public_one_only(
+    session: SeedanceSession, emulator: Emulator
+) -> None:
+    request = VideoRequest(
+        model="seedance_2_0_pro", prompt="x", first_image="http://127.0.0.1/media/640x480.png"
+    )
+    await session.submit(request)
+    async with SeedanceSession("key", base_url="https://api.example.com/x") as public:
+        with pytest.raises(InvalidRequest, match=r"media\.public"):
+            await public.submit(request)
+        assert await states(public) == []
+
+
+async def test_the_key_goes_to_the_api_alone_and_is_shown_nowhere(
+    api: ScriptedApi, request_: VideoRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = "sk-a-secret-of-some-length"
+    caplog.set_level(logging.DEBUG)
+    api.creates = [error(400, f"the key {key} is not for this"), error(401, f"bad key {key}")]
+    async with SeedanceSession(key, base_url=api.base_url) as session:
+        shown = [repr(session), repr(vars(session).get("_opened"))]
+        for _ in range(2):
+            with pytest.raises(SeedanceError) as caught:
+                await session.submit(request_)
+            shown += [repr(caught.value), str(caught.value), repr(vars(caught.value))]
+        shown += [repr(job) async for job in session.jobs()]
+    assert api.headers[0]["Authorization"] == f"Bearer {key}"
+    for text in [*shown, caplog.text]:
+        assert key not in text
+        assert request_.prompt not in text
+
+
+@pytest.mark.parametrize("key", ["", "  ", "a b", "schlüssel", "a\nb", "a\x00b"])
+def test_a_key_that_cannot_be_one_is_refused_without_showing_it(key: str) -> None:
+    with pytest.raises(AuthenticationError) as caught:
+        SeedanceSession(key)
+    assert not key.strip() or key not in str(caught.value)
+
+
+def test_the_environment_gives_key_and_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(AuthenticationError, match="SEEDANCE_API_KEY"):
+        SeedanceSession()
+    monkeypatch.setenv("SEEDANCE_API_KEY", "key\n")
+    assert "zcbservice.aizfw.cn" in repr(SeedanceSession())
+    monkeypatch.setenv("SEEDANCE_BASE_URL", "http://gateway:8080/seedance/")
+    assert repr(SeedanceSession()) == "<SeedanceSession at http://gateway:8080/seedance>"
+    assert "other" in repr(SeedanceSession(base_url="https://other.example"))
+
+
+@pytest.mark.parametrize(
+    "url", ["", "gateway", "ftp://h", "http://", "http://u:p@h", "http://h?x=1", "http://h:99999"]
+)
+def test_a_base_url_that_cannot_be_one_is_refused(url: str) -> None:
+    if url:
+        with pytest.raises(ValueError, match="base_url"):
+            SeedanceSession("key", base_url=url)
+
+
+def test_a_create_without_a_bound_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"timeout\.total"):
+        SeedanceSession("key", timeout=aiohttp.ClientTimeout(total=None))
+
+
+async def test_the_callers_aiohttp_session_is_used_and_left_open(
+    emulator: Emulator, request_: VideoRequest
+) -> None:
+    async with aiohttp.ClientSession(raise_for_status=True, headers={"X-Mine": "1"}) as http:
+        async with SeedanceSession(
+            emulator.api_key, base_url=emulator.base_url, http=http, pacing=Backoff()
+        ) as session:
+            await session.generate(request_)
+        assert not http.closed
+    async with SeedanceSession(emulator.api_key, base_url=emulator.base_url, http=http) as session:
+        with pytest.raises(SeedanceError, match="the aiohttp session is closed"):
+            await session.task("video_1").refresh()
+
+
+async def test_a_session_is_used_inside_its_block_alone(request_: VideoRequest) -> None:
+    session = SeedanceSession("key", base_url="http://127.0.0.1:9")
+    with pytest.raises(SessionClosed, match="async with"):
+        await session.submit(request_)
+    async with session:
+        pass
+    with pytest.raises(SessionClosed):
+        await session.submit(request_)
+    with pytest.raises(SessionClosed):
+        await session.task("video_1").wait()
+    with pytest.raises(SessionClosed):
+        await session.__aenter__()
+    await session.close()
+
+
+async def test_closing_ends_what_is_under_way_and_finishes_what_is_paid_for(
+    api: ScriptedApi, request_: VideoRequest
+) -> None:
+    async def slow(_: web.Request) -> web.Response:
+        await asyncio.sleep(20)
+        return web.json_response(task_json("queued"))
+
+    api.queries = [task_json("processing")]
+    api.creates = [task_json("queued"), slow]
+    ended: list[Any] = []
+
+    async def caught(work: Any) -> None:
+        try:
+            ended.append(await work)
+        except SessionClosed as exc:
+            ended.append(exc)
+
+    session = SeedanceSession("key", base_url=api.base_url, pacing=Fixed(5))
+    async with session, anyio.create_task_group() as group:
+        group.start_soon(caught, session.generate(request_))
+        await anyio.sleep(3)
+        group.start_soon(caught, session.submit(request_))
+        await anyio.sleep(3)
+        await session.close()
+        assert now() == pytest.approx(23, abs=0.5)
+    waited, submitted = ended
+    assert isinstance(waited, SessionClosed)
+    assert waited.task_id == submitted.id == TASK_ID
+    assert await states(session) == [("submitted", TASK_ID)] * 2
+
+
+async def test_limits_space_creates_and_polls(api: ScriptedApi, request_: VideoRequest) -> None:
+    limits = Limits(creates_per_minute=6, polls_per_second=0.5)
+    async with SeedanceSession(
+        "key", base_url=api.base_url, pacing=Fixed(0.1), limits=limits
+    ) as session:
+        async with anyio.create_task_group() as group:
+            for _ in range(4):
+                group.start_soon(session.submit, request_)
+        creates = [at for method, at in api.seen if method == "POST"]
+        assert creates == pytest.approx([0, 10, 20, 30], abs=0.1)
+        api.queries = [*[task_json("processing")] * 3, DONE]
+        await session.task(TASK_ID).wait()
+    polls = [at for method, at in api.seen if method == "GET"]
+    assert [later - polls[0] for later in polls] == pytest.approx([0, 2, 4, 6], abs=0.2)
+
+
+async def test_events_tell_the_life_of_a_job(
+    session: SeedanceSession, request_: VideoRequest
+) -> None:
+    events: list[Event] = []
+    with session.subscribe(events.append):
+        video = await session.generate(request_)
+    assert [type(event).__name__ for event in events] == [
+        *("Planned", "Submitted", "StateChanged", "StateChanged", "Completed")
+    ]
+    assert {event.task_id for event in events[1:]} == {video.id}
+    assert all(isinstance(event.key, str) for event in events)
+    assert "A cat" not in repr(events)
+    assert video.url not in repr(events)
+    assert isinstance(events[1], Submitted)
+    assert isinstance(events[2], StateChanged)
+
+
+async def test_jobs_are_listed_by_state(session: SeedanceSession, request_: VideoRequest) -> None:
+    await session.submit(request_, key="a")
+    done = await session.generate(request_)
+    assert [job.key async for job in session.jobs(JobState.SUBMITTED)] == ["a"]
+    assert [job.task_id async for job in session.jobs("completed")] == [done.id]
+    with pytest.raises(ValueError, match="nonsense"):
+        session.jobs("nonsense")
+
+
+async def test_a_video_outlives_its_session_but_not_its_downloads(
+    emulator: Emulator, request_: VideoRequest, tmp_path: Path
+) -> None:
+    async with SeedanceSession(
+        emulator.api_key, base_url=emulator.base_url, pacing=Fixed(5)
+    ) as session:
+        video = await session.generate(request_)
+    with pytest.raises((SessionClosed, DownloadError)):
+        await video.download(tmp_path / "a.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_submit_takes_requests_alone(session: SeedanceSession) -> None:
+    with pytest.raises(TypeError, match="VideoRequest"):
+        await session.submit({"model": "seedance_2_0_pro"})  # type: ignore[arg-type]

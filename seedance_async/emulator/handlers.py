@@ -8,6 +8,7 @@ and stopping is ``server``'s business.
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import hashlib
 import hmac
@@ -81,6 +82,7 @@ class Service:
         clock: The emulator's clock, in seconds.
         started_unix_s: When the clock stood at 0.
         base_url: What the URLs of videos begin with.
+        at_work: The tasks that are answering a call now.
     """
 
     account: Account
@@ -94,6 +96,7 @@ class Service:
     clock: Callable[[], float] = lambda: 0.0
     started_unix_s: float = 0.0
     base_url: str = ""
+    at_work: set[asyncio.Task[Any] | None] = attrs.field(init=False, factory=set)
     _refused: Counter[int] = attrs.field(init=False, factory=Counter)
     _queries: int = attrs.field(init=False, default=0)
     _downloads: int = attrs.field(init=False, default=0)
@@ -146,6 +149,16 @@ class Service:
         self, request: web.Request, handler: Callable[[web.Request], Any]
     ) -> web.StreamResponse:
         """Make every refusal JSON, and every answer of the API as slow as it is to be."""
+        task = asyncio.current_task()
+        self.at_work.add(task)
+        try:
+            return await self._answered(request, handler)
+        finally:
+            self.at_work.discard(task)
+
+    async def _answered(
+        self, request: web.Request, handler: Callable[[web.Request], Any]
+    ) -> web.StreamResponse:
         answer: web.StreamResponse
         try:
             answer = await handler(request)

@@ -183,7 +183,14 @@ class Emulator:
         try:
             if runner is not None:
                 with anyio.move_on_after(_CLEANUP_S, shield=True):
+                    at_work = [task for task in self._service.at_work if task is not None]
                     await runner.cleanup()
+                    # Measured with aiohttp 3.14: it does not await the end of handlers that it
+                    # cancels, and lets those go on whose clients have gone away.
+                    for task in at_work:
+                        task.cancel()
+                    if at_work:
+                        await asyncio.wait(at_work)
         finally:
             gallery.close()
 
