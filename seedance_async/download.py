@@ -28,13 +28,13 @@ _PAUSE_S = 1.0
 _WRITE_BYTES = 1 << 20  # one hop to a thread a megabyte, our choice
 _GONE = frozenset({403, 404, 410})  # what stores of signed files answer after the end
 _OK, _PARTIAL = 200, 206
-_NAME_CHARS = 80
+_NAME_CHARS = 40  # of up to four bytes each, of the 255 that a file system gives a name
 
 
 def file_name(index: int, name: str | None) -> str:
     """Name a batch's file: its place from 1, then what a person calls it, as far as is safe."""
     plain = unicodedata.normalize("NFC", name or "")
-    safe = re.sub(r"[^\w.-]+", "-", plain).strip("-._")[:_NAME_CHARS]
+    safe = re.sub(r"[\W_]+", "-", plain)[:_NAME_CHARS].strip("-")
     return f"{index + 1:04d}{'-' if safe else ''}{safe}.mp4"
 
 
@@ -48,11 +48,14 @@ async def fetch(http: aiohttp.ClientSession, url: str, path: Path, task_id: str)
         VideoExpired: The host no longer has it.
         DownloadError: It cannot be fetched, is no MP4, or cannot be written.
     """
+    target = _verbatim(url)
+    if target is None:
+        raise DownloadError("the provider gave a URL that cannot be fetched", task_id)
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         file = await asyncio.to_thread(_open, part)
         try:
-            transfer = _Transfer(http=http, url=url, task_id=task_id, file=file)
+            transfer = _Transfer(http=http, url=target, task_id=task_id, file=file)
             await transfer.run()
             return await asyncio.to_thread(_settle, file, part, path, task_id)
         finally:
@@ -92,7 +95,7 @@ class _BrokenError(Exception):
 @attrs.define(kw_only=True, eq=False, repr=False)
 class _Transfer:
     http: aiohttp.ClientSession
-    url: str
+    url: URL
     task_id: str
     file: BinaryIO
     got_bytes: int = 0
@@ -118,7 +121,7 @@ class _Transfer:
             headers |= {"Range": f"bytes={self.got_bytes}-", "If-Range": self.etag}
         try:
             async with self.http.get(
-                _verbatim(self.url), headers=headers, timeout=_TIMEOUT, raise_for_status=False
+                self.url, headers=headers, timeout=_TIMEOUT, raise_for_status=False
             ) as response:
                 await self._receive(response)
         # aiohttp's own words may hold the URL: only the class is told, and nothing is chained.
@@ -163,9 +166,15 @@ class _Transfer:
         self.got_bytes += len(data)
 
 
-def _verbatim(url: str) -> URL:
+def _verbatim(url: str) -> URL | None:
     """Leave a URL as it was signed: quoting it anew could break the signature."""
-    return URL(url, encoded=url.isascii() and url.isprintable() and " " not in url)
+    try:
+        target = URL(url, encoded=url.isascii() and url.isprintable() and " " not in url)
+        # Asked for here, because yarl looks at an encoded URL's host and port no sooner.
+        fetchable = target.scheme in ("http", "https") and target.host and target.port
+    except ValueError:
+        return None
+    return target if fetchable else None
 
 
 def _strong(etag: str | None) -> str | None:

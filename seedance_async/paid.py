@@ -20,8 +20,12 @@ async def finish(work: Coroutine[Any, Any, R]) -> R:
     For the one step that costs money: *work* sends the create and writes the task's id down,
     and must bound its own time.
 
+    Returns:
+        What *work* returns, behind a cancelled scope too: a scope cancels at the next await.
+
     Raises:
-        asyncio.CancelledError: The caller was cancelled meanwhile; *work* is done all the same.
+        asyncio.CancelledError: The caller's task was cancelled meanwhile; *work* is done all the
+            same, and what it raised is dropped, since it wrote that down itself.
     """
     # A cancel scope is level-triggered, and the shield keeps it out; Task.cancel() is
     # edge-triggered and goes straight through a shield, so *work* has a task of its own, which
