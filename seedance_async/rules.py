@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from enum import StrEnum
 from typing import Any
-from urllib.parse import urlsplit
 
 import attrs
 
+from seedance_async import references
 from seedance_async.errors import Violation
-from seedance_async.hosts import is_public
+from seedance_async.references import kind
 
 
 class Model(StrEnum):
@@ -59,8 +59,6 @@ DEFAULTS: Mapping[str, Any] = {
 }
 FRAMES = ("first_image", "last_image")
 REFERENCES = ("reference_images", "reference_videos", "reference_audios")
-
-ASSET_SCHEME = "asset://"
 
 Given = Mapping[str, Any]
 # Where a rule is broken and what to do instead: (field, message).
@@ -137,7 +135,7 @@ def _choice(field: str, choices: type[StrEnum]) -> Callable[[Given], Iterator[Fa
 def _prompt(given: Given) -> Iterator[Fault]:
     prompt = given.get("prompt")
     if prompt is not None and not isinstance(prompt, str):
-        yield "prompt", f"must be text, not {_kind(prompt)}"
+        yield "prompt", f"must be text, not {kind(prompt)}"
     elif not prompt or prompt.isspace():
         yield "prompt", "is missing or blank: describe the video that you want"
 
@@ -147,7 +145,7 @@ def _integer(field: str, low: int, high: int) -> Callable[[Given], Iterator[Faul
         value = given.get(field, DEFAULTS[field])
         # ``type() is`` on purpose: ``True`` is an int, and would reach the wire as ``true``.
         if type(value) is not int:
-            yield field, f"must be a whole number of seconds, not {_kind(value)}"
+            yield field, f"must be a whole number of seconds, not {kind(value)}"
         elif not low <= value <= high:
             yield field, f"{_shown(value)} is out of range: choose {low} to {high} seconds"
 
@@ -158,7 +156,7 @@ def _boolean(field: str) -> Callable[[Given], Iterator[Fault]]:
     def faults(given: Given) -> Iterator[Fault]:
         value = given.get(field, DEFAULTS[field])
         if not isinstance(value, bool):
-            yield field, f"must be true or false, not {_kind(value)}"
+            yield field, f"must be true or false, not {kind(value)}"
 
     return faults
 
@@ -171,7 +169,7 @@ def _count(field: str, low: int, high: int) -> Callable[[Given], Iterator[Fault]
             return
         value = given[field]
         if not isinstance(value, list | tuple):
-            yield field, f"must be a list of {bounds} media references, not {_kind(value)}"
+            yield field, f"must be a list of {bounds} media references, not {kind(value)}"
         elif not low <= len(value) <= high:
             yield field, f"has {len(value)} entries: give {bounds}, or leave the field out"
 
@@ -179,13 +177,13 @@ def _count(field: str, low: int, high: int) -> Callable[[Given], Iterator[Fault]
 
 
 def _media_reference(given: Given) -> Iterator[Fault]:
-    for field, value in references(given):
-        problem = _reference_problem(value)
+    for field, value in media_references(given):
+        problem = references.problem(value)
         if problem is not None:
             yield field, problem
 
 
-def references(given: Given) -> Iterator[tuple[str, Any]]:
+def media_references(given: Given) -> Iterator[tuple[str, Any]]:
     """Name every media reference in *given*, frames first, each with its value, lazily."""
     for field in FRAMES:
         if field in given:
@@ -195,42 +193,6 @@ def references(given: Given) -> Iterator[tuple[str, Any]]:
         if isinstance(entries, list | tuple):
             for index, entry in enumerate(entries):
                 yield f"{field}[{index}]", entry
-
-
-def _reference_problem(value: Any) -> str | None:
-    """Say why *value* is no media reference, never quoting it: a URL may be signed."""
-    if not isinstance(value, str):
-        return f"must be a public URL or asset://<assetId> as text, not {_kind(value)}"
-    if value.startswith(ASSET_SCHEME):
-        asset_id = value.removeprefix(ASSET_SCHEME)
-        if asset_id and not any(char.isspace() or char in "/?#" for char in asset_id):
-            return None
-        return "has no valid asset id: write asset://<assetId> as the asset library gave it"
-    try:
-        url = urlsplit(value)
-        valid_port = url.port != 0
-    except ValueError:
-        return "is not a valid URL: check its host and port"
-    if url.scheme not in ("http", "https"):
-        return _scheme_problem(url.scheme)
-    if not url.hostname or not valid_port:
-        return "is a URL without a valid host: write it in full, https://host/path"
-    if "@" in url.netloc:
-        return "carries credentials in its host part: use a URL that needs none"
-    if "\\" in value or any(char.isspace() or not char.isprintable() for char in value):
-        return "has white space, a backslash or a control character in it: percent-encode it"
-    return None
-
-
-def _scheme_problem(scheme: str) -> str:
-    if scheme == "assetid":
-        return "has the historic spelling assetId://: write asset://<assetId>"
-    # A one-letter scheme is a Windows drive; a bare path has none at all.
-    if len(scheme) <= 1 or scheme == "file":
-        what = "is a local path"
-    else:
-        what = f"has the scheme {scheme[:20]}:" if scheme != "data" else "is a data: URL"
-    return f"{what}, which the provider cannot fetch: use a public http(s) URL or asset://<assetId>"
 
 
 def _last_needs_first(given: Given) -> Iterator[Fault]:
@@ -258,29 +220,14 @@ def _needs_reference_video(given: Given) -> Iterator[Fault]:
 
 
 def _not_public(given: Given) -> Iterator[Fault]:
-    for field, value in references(given):
+    for field, value in media_references(given):
         # What is no URL at all is ``media.reference``'s business, and may have been waived.
-        if isinstance(value, str) and not _may_be_reachable(value):
+        if isinstance(value, str) and not references.may_be_public(value):
             yield field, _NOT_PUBLIC
-
-
-def _may_be_reachable(reference: str) -> bool:
-    if reference.startswith(ASSET_SCHEME):
-        return True
-    try:
-        host = urlsplit(reference).hostname
-    except ValueError:
-        return True
-    return host is None or is_public(host)
 
 
 def _shown(value: Any) -> str:
     return repr(value if len(repr(value)) <= _SHOWN_CHARS else f"{str(value)[:_SHOWN_CHARS]}…")
-
-
-def _kind(value: Any) -> str:
-    kinds = {type(None): "null", bool: "a boolean", str: "text", float: "a number with a fraction"}
-    return kinds.get(type(value), f"{type(value).__name__}")
 
 
 _SHOWN_CHARS = 40

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -16,19 +15,17 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 import aiohttp
 import anyio
 
 from seedance_async import batch as scheduler
-from seedance_async import wire
+from seedance_async.account import Account
 from seedance_async.admission import Admission, Limits
 from seedance_async.batch import BatchSource, Outcomes
 from seedance_async.calls import Accepted, Calls
-from seedance_async.errors import AuthenticationError, SessionClosed
+from seedance_async.errors import SessionClosed
 from seedance_async.events import Stream, Subscriber
-from seedance_async.hosts import is_public
 from seedance_async.journal import Journal, MemoryJournal
 from seedance_async.lifecycle import JobRecord, JobState
 from seedance_async.pacing import Adaptive, Pacing
@@ -184,15 +181,12 @@ class SeedanceSession:
         timeout: aiohttp.ClientTimeout = DEFAULT_TIMEOUT,
         http: aiohttp.ClientSession | None = None,
     ) -> None:
-        self._api_key = _checked_key(api_key or os.environ.get("SEEDANCE_API_KEY", ""))
-        chosen = base_url or os.environ.get("SEEDANCE_BASE_URL") or wire.DEFAULT_BASE_URL
-        self._base_url, host = _checked_base_url(chosen)
+        self._account = Account.of(api_key, base_url)
         if not timeout.total or timeout.total <= 0:
             raise ValueError("timeout.total must be above 0 seconds: it bounds the paid step")
         self._timeout = timeout
         self._limits = limits or Limits()
         self._given_http = http
-        self._checks_hosts = is_public(host)
         self._admission = Admission(self._limits)
         self._events = Stream()
         self._journal = journal or MemoryJournal()
@@ -205,7 +199,7 @@ class SeedanceSession:
         self._one_ended = anyio.Event()
 
     def __repr__(self) -> str:
-        return f"<SeedanceSession at {self._base_url}>"
+        return f"<SeedanceSession at {self._account.base_url}>"
 
     async def __aenter__(self) -> Self:
         if self._opened is not None or self._closing:
@@ -216,14 +210,14 @@ class SeedanceSession:
         http = self._given_http or self._http
         assert http is not None  # noqa: S101 -- for the types
         self._opened = Calls(
-            transport=Transport(http, self._base_url, self._api_key, self._timeout),
+            transport=Transport(http, self._account, self._timeout),
             journal=self._journal,
             admission=self._admission,
             events=self._events,
             pacing=self._pacing,
             retries=self._retries,
             jitter=random.random,
-            checks_hosts=self._checks_hosts,
+            checks_hosts=self._account.is_public,
             operation=self._operation,
         )
         return self
@@ -399,29 +393,3 @@ class SeedanceSession:
         It must return quickly; what it raises is logged and goes no further.
         """
         return self._events.subscribe(subscriber)
-
-
-def _checked_key(api_key: str) -> str:
-    key = api_key.strip()
-    if not key:
-        raise AuthenticationError("no API key: set SEEDANCE_API_KEY or pass api_key")
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise AuthenticationError("the API key has characters in it that no key has")
-    return key
-
-
-def _checked_base_url(base_url: str) -> tuple[str, str]:
-    """Give the URL without its trailing slash, and its host."""
-    problem = None
-    try:
-        url = urlsplit(base_url)
-        if url.scheme not in ("http", "https") or not url.hostname:
-            problem = "write it in full, https://host/path"
-        elif url.username is not None or url.query or url.fragment or url.port == 0:
-            problem = "it takes no credentials, query or fragment"
-        host = url.hostname or ""
-    except ValueError:
-        problem, host = "check its host and port", ""
-    if problem is not None:
-        raise ValueError(f"base_url (or SEEDANCE_BASE_URL) cannot be used: {problem}")
-    return base_url.rstrip("/"), host

@@ -9,6 +9,7 @@ import aiohttp
 from yarl import URL
 
 from seedance_async import wire
+from seedance_async.account import Account
 from seedance_async.wire import Answer, NoAnswer
 
 # The total bounds the paid step. Connecting has bounds of its own, well below the total, because
@@ -32,14 +33,13 @@ class Transport:
     def __init__(
         self,
         http: aiohttp.ClientSession,
-        base_url: str,
-        api_key: str,
+        account: Account,
         timeout: aiohttp.ClientTimeout,
     ) -> None:
         self.http = http
-        self._base_url = base_url
-        self._api_key = api_key
-        self._headers = {"Authorization": f"Bearer {api_key}", "Accept": "application/json"}
+        self._account = account
+        bearer = f"Bearer {account.api_key}"
+        self._headers = {"Authorization": bearer, "Accept": "application/json"}
         self._json_headers = {**self._headers, "Content-Type": "application/json; charset=utf-8"}
         self._timeout = timeout
 
@@ -57,7 +57,7 @@ class Transport:
         try:
             async with self.http.request(
                 method,
-                URL(self._base_url + path, encoded=True),
+                URL(self._account.base_url + path, encoded=True),
                 data=body,
                 headers=self._headers if body is None else self._json_headers,
                 timeout=self._timeout,
@@ -82,8 +82,8 @@ class Transport:
     def _without_key(self, body: bytes) -> bytes:
         # What a failed call says goes into exceptions, and a provider may quote the key in it.
         # A key too short to be one could be part of any word, a URL's included.
-        secret = len(self._api_key) >= _MIN_SECRET_CHARS
-        return body.replace(self._api_key.encode(), b"***") if secret else body
+        key = self._account.api_key
+        return body.replace(key.encode(), b"***") if len(key) >= _MIN_SECRET_CHARS else body
 
 
 def _reason(exc: BaseException) -> str:

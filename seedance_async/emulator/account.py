@@ -46,7 +46,7 @@ FAILURE_MESSAGES = (
 )
 
 # Our choice: what a longest video with four or more media adds to the time, and what chance
-# does. Medians are near the 180 s and 90 s that ``polling.md`` assumes.
+# does.
 _LOAD_WEIGHT, _CHANCE_WEIGHT = 0.5, 0.5
 _LOAD_BY_DURATION, _LOAD_BY_MEDIA = 0.6, 0.4
 _SHORTEST_S, _LONGEST_S, _MANY_MEDIA = 4, 15, 4

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from seedance_async import rules
+from seedance_async import references, rules
 from seedance_async.errors import Violation
 
 if TYPE_CHECKING:
@@ -98,10 +98,10 @@ class Library:
 
         An id that was never registered here passes, so that examples work.
         """
-        for field, value in rules.references(given):
-            if not isinstance(value, str) or not value.startswith(rules.ASSET_SCHEME):
+        for field, value in rules.media_references(given):
+            if not isinstance(value, str) or not value.startswith(references.ASSET_SCHEME):
                 continue
-            asset = self._assets.get(value.removeprefix(rules.ASSET_SCHEME))
+            asset = self._assets.get(value.removeprefix(references.ASSET_SCHEME))
             if asset is None:
                 continue
             if asset.deleted:

@@ -53,7 +53,7 @@ class Order:
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Order:
         """Read the order out of the *given* fields."""
-        named = [field for field, _ in rules.references(given)]
+        named = [field for field, _ in rules.media_references(given)]
         frames = sum(field in rules.FRAMES for field in named)
         ratio = _text(given.get("aspect_ratio", rules.DEFAULTS["aspect_ratio"]))
         return cls(
@@ -122,7 +122,7 @@ def _first_image_ratio(given: Mapping[str, Any]) -> float | None:
     The emulator fetches nothing, so that it works (and answers alike) without a network.
     """
     names = ("first_image", "reference_images[0]")
-    url = next((value for field, value in rules.references(given) if field in names), None)
+    url = next((value for field, value in rules.media_references(given) if field in names), None)
     try:
         match = _GALLERY_IMAGE.search(urlsplit(_text(url)).path)
     except ValueError:

@@ -1,0 +1,72 @@
+"""What a media reference may look like: a public URL or ``asset://<assetId>``, judged as text.
+
+Fetches nothing, and never quotes a reference: it may be signed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from seedance_async.hosts import is_public
+
+ASSET_SCHEME = "asset://"
+
+
+def problem(value: Any) -> str | None:
+    """Say why *value* is no media reference and what to write instead; None if it is one.
+
+    Source: contract rule ``media.reference``.
+    """
+    if not isinstance(value, str):
+        return f"must be a public URL or asset://<assetId> as text, not {kind(value)}"
+    if value.startswith(ASSET_SCHEME):
+        asset_id = value.removeprefix(ASSET_SCHEME)
+        if asset_id and not any(char.isspace() or char in "/?#" for char in asset_id):
+            return None
+        return "has no valid asset id: write asset://<assetId> as the asset library gave it"
+    try:
+        url = urlsplit(value)
+        valid_port = url.port != 0
+    except ValueError:
+        return "is not a valid URL: check its host and port"
+    if url.scheme not in ("http", "https"):
+        return _scheme_problem(url.scheme)
+    if not url.hostname or not valid_port:
+        return "is a URL without a valid host: write it in full, https://host/path"
+    if "@" in url.netloc:
+        return "carries credentials in its host part: use a URL that needs none"
+    if "\\" in value or any(char.isspace() or not char.isprintable() for char in value):
+        return "has white space, a backslash or a control character in it: percent-encode it"
+    return None
+
+
+def _scheme_problem(scheme: str) -> str:
+    if scheme == "assetid":
+        return "has the historic spelling assetId://: write asset://<assetId>"
+    # A one-letter scheme is a Windows drive; a bare path has none at all.
+    if len(scheme) <= 1 or scheme == "file":
+        what = "is a local path"
+    else:
+        what = f"has the scheme {scheme[:20]}:" if scheme != "data" else "is a data: URL"
+    return f"{what}, which the provider cannot fetch: use a public http(s) URL or asset://<assetId>"
+
+
+def may_be_public(reference: str) -> bool:
+    """Tell whether the provider could reach what *reference* points to.
+
+    Source: contract rule ``media.public``.
+    """
+    if reference.startswith(ASSET_SCHEME):
+        return True
+    try:
+        host = urlsplit(reference).hostname
+    except ValueError:
+        return True
+    return host is None or is_public(host)
+
+
+def kind(value: Any) -> str:
+    """Name the kind of a value that has the wrong one, in words of JSON."""
+    kinds = {type(None): "null", bool: "a boolean", str: "text", float: "a number with a fraction"}
+    return kinds.get(type(value), f"{type(value).__name__}")
