@@ -4,7 +4,6 @@ Start with ``SeedanceSession`` and ``VideoRequest``.
 """
 
 import importlib
-import typing
 from typing import TYPE_CHECKING, Any
 
 from seedance_async.admission import Limits
@@ -92,9 +91,6 @@ _LAZY = {"Outcomes": "batch", "SeedanceSession": "session", "VideoTask": "sessio
 
 def _live_here(value: Any) -> Any:
     """Make a public object say that it lives in the package: tracebacks and pickles show it."""
-    # Annotations are text that is read in a class's own module: read them before it moves.
-    if "__annotations__" in vars(value):
-        value.__annotations__ = typing.get_type_hints(value)
     value.__module__ = __name__
     return value
 

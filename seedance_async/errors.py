@@ -5,8 +5,6 @@ again, is it still running. Data stand in fields, text in ``str()``; all of them
 copy. No key, no prompt and no signed URL ever gets into one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import attrs

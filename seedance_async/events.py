@@ -4,8 +4,6 @@ Progress bars, reports, telemetry and users' callbacks all read these; what emit
 none of the readers. No event carries a prompt, a key or a signed URL.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 from collections.abc import Callable, Iterator

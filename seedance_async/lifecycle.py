@@ -4,8 +4,6 @@ A job is ours (it has a key before anything is sent); a task is the provider's (
 once it was accepted). Everything that moves a job goes through ``JobRecord.moved``.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Mapping
 from enum import Enum, StrEnum, auto
@@ -71,7 +69,7 @@ class JobRecord:
     submitted_at: dt.datetime | None = None
     ended_at: dt.datetime | None = None
 
-    def moved(self, state: JobState, at: dt.datetime, **changes: Any) -> JobRecord:
+    def moved(self, state: JobState, at: dt.datetime, **changes: Any) -> "JobRecord":
         """Give the record after a move.
 
         Raises:

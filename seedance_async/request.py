@@ -3,8 +3,6 @@
 Knows no spelling of the wire (``wire`` does) and no rule (``rules`` does); sends nothing.
 """
 
-from __future__ import annotations
-
 import difflib
 import hashlib
 import json
@@ -96,7 +94,7 @@ class VideoRequest:
             raise InvalidRequest(broken)
 
     @classmethod
-    def from_wire(cls, body: Mapping[str, Any]) -> VideoRequest:
+    def from_wire(cls, body: Mapping[str, Any]) -> "VideoRequest":
         """Read a request from the JSON object that the API takes.
 
         Args:
@@ -155,7 +153,7 @@ class Job:
     name: str | None = None
 
     @classmethod
-    def from_mapping(cls, line: Mapping[str, Any]) -> Job:
+    def from_mapping(cls, line: Mapping[str, Any]) -> "Job":
         """Read a job from a line of a file.
 
         Args:

@@ -3,8 +3,6 @@
 Values only. ``Video.download`` goes through a function that the session put into it.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -48,7 +46,7 @@ class Video:
     _fetch: Fetch | None = attrs.field(default=None, repr=False, eq=False)
 
     @classmethod
-    def of(cls, task: TaskState, request: VideoRequest | None, fetch: Fetch) -> Video:
+    def of(cls, task: TaskState, request: VideoRequest | None, fetch: Fetch) -> "Video":
         """Make the video of a completed task."""
         if task.video_url is None:
             raise ValueError(f"task {task.id} has no video")

@@ -5,8 +5,6 @@ its reply proves that nothing was accepted. Whatever is not in the table counts 
 query changes nothing and may always be repeated.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 
 import attrs
@@ -42,7 +40,7 @@ _HTTP_OK = range(200, 300)
 _HTTP_CLIENT_ERRORS = range(400, 500)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Again:
     """The call may be made again.
 

@@ -6,8 +6,6 @@ values, in which a field that was not given is absent. Nothing here raises; noth
 file or asks the network.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterator, Mapping
 from enum import StrEnum
 from typing import Any
@@ -73,7 +71,7 @@ class Stage(StrEnum):
     MEDIA = "media"  #: by looking at the media themselves
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Rule:
     """One rule of the API.
 

@@ -4,8 +4,6 @@ Reading never raises: what cannot be read is a value too (``Unreadable``), becau
 matters depends on what was asked. Decides nothing; ``retry`` and ``lifecycle`` do.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import functools
 import json
@@ -47,7 +45,7 @@ _SUCCESS_CODES = frozenset({"0", "200"})
 _QUOTED_CHARS = 300
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Answer:
     """An HTTP answer that arrived whole. Header names are in lower case."""
 
@@ -56,7 +54,7 @@ class Answer:
     body: bytes = attrs.field(repr=False)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class NoAnswer:
     """A call without an answer; ``sent`` tells whether any of it may have left the machine."""
 
@@ -95,14 +93,14 @@ class TaskState:
     raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class BusinessFailure:
     """A readable answer that says no, under whatever HTTP status, and names no task."""
 
     message: str
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Unreadable:
     """An answer in which no task could be read."""
 
