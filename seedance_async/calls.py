@@ -135,8 +135,8 @@ class Calls:
         record = record.moved(JobState.SUBMITTING, utc_now())
         await self.journal.put(record)
         reply = await self.transport.create(wire.dump(record.request.to_wire()))
-        now, request = utc_now(), record.request
-        verdict = judge_create(reply, now, key=record.key, digest=request.digest)
+        now = utc_now()
+        verdict = judge_create(reply, now, key=record.key, request=record.request)
         if isinstance(verdict, TaskState):
             record = record.moved(
                 JobState.SUBMITTED, now, task_id=verdict.id, task_status=verdict.status

@@ -22,6 +22,7 @@ from seedance_async.errors import (
     UnexpectedAnswer,
 )
 from seedance_async.lifecycle import Phase, phase
+from seedance_async.request import VideoRequest
 from seedance_async.wire import Answer, BusinessFailure, NoAnswer, Reply, TaskState
 
 _REFUSALS: dict[int, type[AnswerError]] = {
@@ -57,7 +58,7 @@ class Again:
 
 
 def judge_create(
-    reply: Reply, now: dt.datetime, *, key: str, digest: str
+    reply: Reply, now: dt.datetime, *, key: str, request: VideoRequest
 ) -> TaskState | Again | AnswerError:
     """Tell what became of a create.
 
@@ -65,7 +66,7 @@ def judge_create(
         reply: What came back.
         now: The time, for a ``Retry-After`` that is a date.
         key: The job's key, for the error.
-        digest: The request's digest, for the error.
+        request: What was asked for, likewise.
 
     Returns:
         The task where one was accepted; ``Again`` where certainly nothing was and it may be
@@ -74,23 +75,21 @@ def judge_create(
     """
     if isinstance(reply, NoAnswer):
         if reply.sent:
-            return _lost(reply.reason, None, key, digest)
+            return _lost(reply.reason, None, key, request)
         return Again(error=ServiceUnavailable(f"cannot reach the API: {reply.reason}"))
     wait_s = wire.retry_after_s(reply.headers, now)
     if reply.status == _TOO_MANY or (reply.status == _UNAVAILABLE and wait_s is not None):
         return _busy(reply, wait_s)
     if reply.status in _REFUSALS:
         return _REFUSALS[reply.status](wire.failure_message(reply), None, reply.status)
-    lost = wire.failure_message(reply)
-    if reply.status in _HTTP_OK:
-        match wire.read_task(reply.body):
-            case TaskState() as task:
-                return task
-            case BusinessFailure(message=message):
-                return RequestRefused(message, None, reply.status)
-            case wire.Unreadable(reason=reason):
-                lost = f"HTTP {reply.status} with {reason}"
-    return _lost(lost, reply.status, key, digest)
+    if reply.status not in _HTTP_OK:
+        return _lost(wire.failure_message(reply), reply.status, key, request)
+    read = wire.read_task(reply.body)
+    if isinstance(read, BusinessFailure):
+        return RequestRefused(read.message, None, reply.status)
+    if isinstance(read, wire.Unreadable):
+        return _lost(f"HTTP {reply.status} with {read.reason}", reply.status, key, request)
+    return read
 
 
 def judge_query(reply: Reply, now: dt.datetime, *, task_id: str) -> TaskState | Again:
@@ -122,12 +121,12 @@ def _busy(reply: Answer, wait_s: float | None) -> Again:
     return Again(error=error_class(message, None, reply.status, wait_s), wait_s=wait_s)
 
 
-def _lost(reason: str, status: int | None, key: str, digest: str) -> SubmissionUnknown:
+def _lost(reason: str, status: int | None, key: str, request: VideoRequest) -> SubmissionUnknown:
     message = (
         f"the create of job {key} was sent and its answer is lost ({reason}): a task may exist "
         "and be billed, so it is not sent again; look for it in the provider's billing"
     )
-    return SubmissionUnknown(message, None, status, key, digest)
+    return SubmissionUnknown(message, None, status, key, request.digest)
 
 
 def _unexpected(

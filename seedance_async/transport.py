@@ -76,8 +76,7 @@ class Transport:
             body += chunk
             if len(body) > _MAX_BODY_BYTES:
                 return NoAnswer(sent=True, reason="an answer of more than 1 MiB")
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status, headers, self._without_key(bytes(body)))
+        return Answer(response.status, response.headers, self._without_key(bytes(body)))
 
     def _without_key(self, body: bytes) -> bytes:
         # What a failed call says goes into exceptions, and a provider may quote the key in it.

@@ -47,7 +47,7 @@ _QUOTED_CHARS = 300
 
 @attrs.frozen(eq=False)
 class Answer:
-    """An HTTP answer that arrived whole. Header names are in lower case."""
+    """An HTTP answer that arrived whole; its headers are asked for in lower case."""
 
     status: int
     headers: Mapping[str, str] = attrs.field(repr=False)
@@ -211,6 +211,8 @@ def retry_after_s(headers: Mapping[str, str], now: dt.datetime) -> float | None:
         Seconds from *now*, never negative; None where the header is absent or unreadable.
     """
     value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
     if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value, re.ASCII):
         return float(value)
     try:

@@ -22,11 +22,13 @@ from seedance_async import (
     SubmissionUnknown,
     TaskState,
     UnexpectedAnswer,
+    VideoRequest,
 )
 from seedance_async.retry import Again, Patience, judge_create, judge_query
 from seedance_async.wire import Answer, NoAnswer
 
 NOW = dt.datetime(2026, 3, 30, 12, 0, tzinfo=dt.UTC)
+REQUEST = VideoRequest(model="seedance_2_0_pro", prompt="A cat")
 TASK = {"id": "video_1", "status": "queued"}
 
 
@@ -36,7 +38,7 @@ def answer(status: int, fields: Any = None, **headers: str) -> Answer:
 
 
 def created(reply: Answer | NoAnswer) -> Any:
-    return judge_create(reply, NOW, key="k", digest="d")
+    return judge_create(reply, NOW, key="k", request=REQUEST)
 
 
 def test_an_accepted_create_is_a_task() -> None:
@@ -97,7 +99,7 @@ def test_429_needs_no_retry_after() -> None:
 def test_everything_else_is_unknown_and_never_sent_again(status: int) -> None:
     verdict = created(answer(status, b"<html>Bad gateway</html>"))
     assert isinstance(verdict, SubmissionUnknown)
-    assert (verdict.key, verdict.digest, verdict.http_status) == ("k", "d", status)
+    assert (verdict.key, verdict.digest, verdict.http_status) == ("k", REQUEST.digest, status)
     assert "html" not in str(verdict)
 
 
