@@ -297,9 +297,19 @@ def _iterate(source: BatchSource) -> AsyncIterator[BatchItem]:
     if isinstance(source, str | bytes | Mapping) or not isinstance(source, Iterable):
         kind = type(source).__name__
         raise TypeError(f"a batch takes an iterable of requests, sync or async, not {kind}")
+    return _Lazily(iter(source))
 
-    async def items() -> AsyncIterator[BatchItem]:
-        for item in source:
-            yield item
 
-    return items()
+class _Lazily:
+    """A plain iterator behind ``anext``; unlike an async generator, it needs no closing."""
+
+    def __init__(self, items: Iterator[BatchItem]) -> None:
+        self._items = items
+
+    def __aiter__(self) -> AsyncIterator[BatchItem]:
+        return self
+
+    async def __anext__(self) -> BatchItem:
+        for item in self._items:
+            return item
+        raise StopAsyncIteration

@@ -82,6 +82,7 @@ class Calls:
     checks_hosts: bool
     operation: Callable[[str | None], AbstractContextManager[None]]
     _places: Counter[str] = attrs.field(init=False, factory=Counter)
+    _accepted_count: int = attrs.field(init=False, default=0)
 
     async def plan(self, job: Job, index: int | None = None) -> JobRecord:
         """Give *job* its key and write it down; nothing is sent.
@@ -115,12 +116,17 @@ class Calls:
             SeedanceError: Nothing was accepted.
         """
         patience = Patience(self.retries, self.retries.create_patience_s)
+        accepted = self._accepted_count
         while True:
             await self._turn(self.admission.create_at)
             reply = await finish(self._create(record))
             if isinstance(reply, Accepted):
                 return reply
             record, again = reply
+            if self._accepted_count != accepted:
+                # The provider is merely busy with our own jobs, and this one's turn will come.
+                accepted = self._accepted_count
+                patience.renew()
             now = anyio.current_time()
             try:
                 wait_s = patience.failed(again, now, self.jitter())
@@ -152,6 +158,7 @@ class Calls:
         raise verdict
 
     async def _accepted(self, record: JobRecord) -> None:
+        self._accepted_count += 1
         try:
             await self.journal.put(record)
         except SeedanceError as error:

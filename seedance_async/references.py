@@ -22,7 +22,7 @@ def problem(value: Any) -> str | None:
         return f"must be a public URL or asset://<assetId> as text, not {kind(value)}"
     if value.startswith(ASSET_SCHEME):
         asset_id = value.removeprefix(ASSET_SCHEME)
-        if asset_id and not any(char.isspace() or char in "/?#" for char in asset_id):
+        if asset_id and not any(char in " /?#" or not char.isprintable() for char in asset_id):
             return None
         return "has no valid asset id: write asset://<assetId> as the asset library gave it"
     try:
@@ -36,7 +36,7 @@ def problem(value: Any) -> str | None:
         return "is a URL without a valid host: write it in full, https://host/path"
     if "@" in url.netloc:
         return "carries credentials in its host part: use a URL that needs none"
-    if "\\" in value or any(char.isspace() or not char.isprintable() for char in value):
+    if "\\" in value or any(char == " " or not char.isprintable() for char in value):
         return "has white space, a backslash or a control character in it: percent-encode it"
     return None
 

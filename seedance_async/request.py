@@ -87,9 +87,12 @@ class VideoRequest:
     def __attrs_post_init__(self) -> None:
         broken = (
             *rules.violations(self._given(), waive=self.waive),
-            *_metadata_violations(self.metadata),
+            *_json_violations("metadata", self.metadata),
             *_waive_violations(self.waive),
         )
+        if self.waive and not broken:
+            # What a rule no longer holds back must still be something that can be sent.
+            broken = (*_json_violations("waive", self.to_wire()),)
         if broken:
             raise InvalidRequest(broken)
 
@@ -146,11 +149,19 @@ class Job:
         key: The caller's own id for the job, unique within the session; None makes one from the
             request and its place among equal ones.
         name: What a person calls it; becomes part of the file's name.
+
+    Raises:
+        InvalidRequest: A key or a name that is no text, or blank.
     """
 
     request: VideoRequest
     key: str | None = None
     name: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        broken = tuple(_name_violations({"key": self.key, "name": self.name}))
+        if broken:
+            raise InvalidRequest(broken)
 
     @classmethod
     def from_mapping(cls, line: Mapping[str, Any]) -> "Job":
@@ -212,17 +223,19 @@ def _name_violations(line: Mapping[str, Any]) -> Iterator[Violation]:
             yield Violation(f"{name}.text", name, "must be text that is not blank")
 
 
-def _metadata_violations(metadata: Any) -> Iterator[Violation]:
-    if metadata is None:
+def _json_violations(field: str, value: Any) -> Iterator[Violation]:
+    if value is None:
         return
-    message = "must be a mapping with text keys and JSON values"
-    if not isinstance(metadata, Mapping) or not all(isinstance(key, str) for key in metadata):
-        yield Violation("metadata.json", "metadata", message)
-        return
+    is_object = isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
     try:
-        json.dumps(metadata)
+        json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
-        yield Violation("metadata.json", "metadata", message)
+        is_object = False
+    if not is_object:
+        message = "must be a mapping with text keys and JSON values"
+        if field == "waive":
+            message = "lets a value through that JSON has no form for, so it cannot be sent"
+        yield Violation(f"{field}.json", field, message)
 
 
 def _waive_violations(waive: Iterable[str]) -> Iterator[Violation]:

@@ -149,7 +149,8 @@ class Retries:
 
     Args:
         create_patience_s: How long a create is offered again while the provider accepts
-            nothing (unreachable, 429, 503 with ``Retry-After``), in seconds. Our choice.
+            nothing of the session's (unreachable, 429, 503 with ``Retry-After``), in seconds.
+            Our choice.
         query_patience_s: How long queries may fail in a row, in seconds, before the wait for
             a task ends with the last error. Our choice.
         odd_answers: How many answers in a row that waiting will not heal (4xx, unreadable,
@@ -178,6 +179,10 @@ class Patience:
         self._since: float | None = None
         self._odd = 0
         self._pause_s = self._retries.first_s
+
+    def renew(self) -> None:
+        """Begin the time anew, but not the pauses: somebody else's call went through."""
+        self._since = None
 
     def failed(self, again: Again, now: float, jitter: float) -> float:
         """Note a failure.

@@ -136,6 +136,8 @@ def _prompt(given: Given) -> Iterator[Fault]:
         yield "prompt", f"must be text, not {kind(prompt)}"
     elif not prompt or prompt.isspace():
         yield "prompt", "is missing or blank: describe the video that you want"
+    elif any("\ud800" <= char <= "\udfff" for char in prompt):
+        yield "prompt", "has half of a surrogate pair in it: it is no valid Unicode text"
 
 
 def _integer(field: str, low: int, high: int) -> Callable[[Given], Iterator[Fault]]:

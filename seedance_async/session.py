@@ -296,18 +296,23 @@ class SeedanceSession:
         return VideoTask(self, accepted.task.id, accepted)
 
     async def generate(
-        self, request: VideoRequest, *, timeout_s: float | None = DEFAULT_WAIT_S
+        self,
+        request: VideoRequest,
+        *,
+        key: str | None = None,
+        timeout_s: float | None = DEFAULT_WAIT_S,
     ) -> Video:
         """Submit, wait, and give the finished video.
 
         Args:
             request: What to make.
+            key: The caller's own id for the job, as in ``submit``.
             timeout_s: Seconds to wait after the submission; None for ever.
 
         Raises:
             SeedanceError: All that ``submit`` and ``VideoTask.wait`` raise.
         """
-        task = await self.submit(request)
+        task = await self.submit(request, key=key)
         return await task.wait(timeout_s)
 
     def task(self, task_id: str) -> VideoTask:

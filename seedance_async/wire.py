@@ -130,8 +130,8 @@ def quote_id(task_id: str) -> str:
 
 
 def dump(value: Mapping[str, Any]) -> bytes:
-    """Serialise as the API takes it: JSON in UTF-8."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    """Serialise as the API takes it: JSON, its text escaped to ASCII, which is UTF-8 too."""
+    return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
 @functools.cache

@@ -300,6 +300,16 @@ async def test_throttled_creates_go_through_in_the_end(emulator: Emulator) -> No
         assert strict.stats.refused[429] > 0
 
 
+async def test_a_slow_account_gets_every_job_through_without_losing_patience() -> None:
+    async with (
+        Emulator(creates_per_minute=1) as slow,
+        SeedanceSession(slow.api_key, base_url=slow.base_url, pacing=Fixed(60)) as session,
+    ):
+        report = await session.run_batch(requests(45), max_in_flight=45)
+        assert report.ok
+        assert report.wall_s > 44 * 60
+
+
 async def test_a_batch_downloads_what_it_makes(
     emulator: Emulator, session: SeedanceSession, tmp_path: Path
 ) -> None:

@@ -92,6 +92,23 @@ def test_metadata_that_could_not_be_written_down_is_refused(metadata: Any) -> No
     assert rules_broken(VideoRequest, **PRO, metadata=metadata) == ["metadata.json"]
 
 
+def test_what_a_waiver_lets_through_must_still_be_sendable() -> None:
+    broken = rules_broken(VideoRequest, **PRO, duration=object(), waive=["duration.range"])
+    assert broken == ["waive.json"]
+    assert VideoRequest(**PRO, duration=4.5, waive=["duration.range"]).to_wire()["duration"] == 4.5
+
+
+def test_a_prompt_that_is_no_unicode_is_refused() -> None:
+    assert rules_broken(VideoRequest, model="seedance_2_0_pro", prompt="a \ud800 cat") == [
+        "prompt.required"
+    ]
+
+
+@pytest.mark.parametrize("wrong", [{"key": ""}, {"key": 7}, {"name": "  "}])
+def test_a_job_has_a_key_and_a_name_that_are_text(wrong: Any) -> None:
+    assert rules_broken(Job, request=VideoRequest(**PRO), **wrong) == [f"{next(iter(wrong))}.text"]
+
+
 def test_metadata_are_kept_and_never_sent() -> None:
     mine = {"chat": 7}
     request = VideoRequest(**PRO, metadata=mine)

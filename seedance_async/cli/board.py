@@ -1,0 +1,114 @@
+"""Where a batch stands, gathered from events and outcomes. Draws nothing and reads no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from seedance_async.events import (
+    Completed,
+    Event,
+    Planned,
+    StateChanged,
+    Submitted,
+    Throttled,
+)
+from seedance_async.results import Outcome
+
+#: A job's state while its video comes to disk; the provider is done with it.
+FETCHING = "fetching"
+
+
+@attrs.define(kw_only=True)
+class Running:
+    """A job under way.
+
+    Attributes:
+        index: Its place in the batch, from 0.
+        state: What it is at, in a word.
+        since: When its turn came, on the caller's clock in seconds.
+    """
+
+    index: int
+    state: str
+    since: float
+
+
+class Board:
+    """The state of a batch whose jobs are all known.
+
+    Attributes:
+        total: How many jobs there are.
+        done: Ended, with all that was asked for.
+        failed: Ended otherwise.
+        running: The jobs under way by key, in the order in which their turns came.
+        patience: What the provider last asked for, and until when; None if it never did.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.done = 0
+        self.failed = 0
+        self.running: dict[str, Running] = {}
+        self.patience: tuple[str, float] | None = None
+        self._spans_s: list[float] = []
+
+    @property
+    def ended(self) -> int:
+        """How many jobs have ended in any way."""
+        return self.done + self.failed
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs' turn has not come."""
+        return max(self.total - self.ended - len(self.running), 0)
+
+    def note(self, event: Event, now: float) -> None:
+        """Take an event in."""
+        if event.key is None:
+            return
+        if isinstance(event, Planned) and event.index is not None:
+            self.running[event.key] = Running(index=event.index, state="sending", since=now)
+        elif isinstance(event, Throttled):
+            self.patience = (event.reason, now + event.wait_s)
+        elif (job := self.running.get(event.key)) is not None:
+            job.state = _state(event) or job.state
+
+    def end(self, outcome: Outcome, now: float) -> None:
+        """Take an outcome in."""
+        if outcome.ok:
+            self.done += 1
+        else:
+            self.failed += 1
+        job = None if outcome.key is None else self.running.get(outcome.key)
+        # An invalid job has the key of another one when that is what is wrong with it.
+        if job is not None and outcome.key is not None and job.index == outcome.index:
+            del self.running[outcome.key]
+            self._spans_s.append(now - job.since)
+
+    def left_s(self, now: float) -> float | None:
+        """Estimate how long the batch still takes, in seconds; None before any job has ended."""
+        if not self._spans_s:
+            return None
+        mean_s = sum(self._spans_s) / len(self._spans_s)
+        # A job that is overdue is expected to end soon, nobody knows when.
+        each = [max(mean_s - (now - job.since), mean_s / 10) for job in self.running.values()]
+        work_s = sum(each) + self.waiting * mean_s
+        return max(work_s / max(len(each), 1), *each, 0.0)
+
+
+def oldest(running: Sequence[Running], rows: int) -> tuple[Sequence[Running], int]:
+    """Choose the jobs to show in so many *rows*, and tell how many are left out."""
+    if len(running) <= rows:
+        return running, 0
+    shown = max(rows - 1, 0)  # one row says how many more there are
+    return running[:shown], len(running) - shown
+
+
+def _state(event: Event) -> str | None:
+    if isinstance(event, Submitted):
+        return "queued"
+    if isinstance(event, StateChanged):
+        return event.status
+    return FETCHING if isinstance(event, Completed) else None

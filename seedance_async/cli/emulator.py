@@ -1,0 +1,86 @@
+"""``seedance emulator``: the API on this machine, for as long as the command runs."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from typing import TYPE_CHECKING
+
+import anyio
+
+from seedance_async.cli.exits import OK, CannotStart
+from seedance_async.cli.interrupt import stoppable
+from seedance_async.cli.service import DEFAULT_SPEED
+from seedance_async.cli.terminal import Terminal, count
+
+if TYPE_CHECKING:
+    from seedance_async.emulator import Emulator
+
+
+def emulator(
+    *,
+    port: int = 8080,
+    host: str = "127.0.0.1",
+    speed: float = DEFAULT_SPEED,
+    api_key: str = "emulator",
+    concurrency: int | None = None,
+    creates_per_minute: int | None = None,
+    failures: float = 0.0,
+    seed: int = 0,
+) -> int:
+    """Run the API on this machine.
+
+    Parameters
+    ----------
+    port
+        Where to listen; 0 takes a free port.
+    host
+        The address to listen on.
+    speed
+        Emulated seconds in a real one; at 1 a video takes minutes, as it really does.
+    api_key
+        The key that clients must have.
+    concurrency
+        How many tasks are processed at once, others being queued; any number if not given.
+    creates_per_minute
+        How many creates are accepted in an emulated minute; any number if not given.
+    failures
+        The share of tasks that fail, 0 to 1.
+    seed
+        Decides how long tasks take and which fail.
+    """
+    from seedance_async import emulator as emulation  # noqa: PLC0415 -- aiohttp's server is heavy
+
+    terminal = Terminal()
+    try:
+        server = emulation.Emulator(
+            speed=speed,
+            host=host,
+            port=port,
+            api_key=api_key,
+            concurrency=concurrency,
+            creates_per_minute=creates_per_minute,
+            failures=failures,
+            seed=seed,
+        )
+        return asyncio.run(_serve(server, terminal))
+    except (ImportError, OSError, ValueError) as error:
+        raise CannotStart(f"the emulator cannot start: {error}") from error
+
+
+async def _serve(server: Emulator, terminal: Terminal) -> int:
+    with stoppable(lambda: None) as stop:
+        async with server:
+            _point_at(server, terminal)
+            with stop.work():
+                await anyio.sleep_forever()
+            stats = server.stats
+    accepted = count(stats.accepted, "task")
+    terminal.say(f"stopped: {accepted}, {stats.completed} completed, {stats.failed} failed")
+    return OK
+
+
+def _point_at(server: Emulator, terminal: Terminal) -> None:
+    terminal.say("The emulator is up; Ctrl-C ends it. Point clients at it with:")
+    terminal.give(f"export SEEDANCE_BASE_URL={shlex.quote(server.base_url)}")
+    terminal.give(f"export SEEDANCE_API_KEY={shlex.quote(server.api_key)}")

@@ -1,0 +1,37 @@
+"""Options that several commands take, spelled and checked once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from seedance_async.cli.exits import CannotStart
+
+#: An option that is there or not; there is no ``--no-...``.
+Flag = Annotated[bool, Parameter(negative="")]
+#: An option that may be given several times.
+Repeated = Annotated[list[str] | None, Parameter(negative="")]
+#: Ten times the longest published estimate and more, as the library's own default.
+WAIT_S = 3600.0
+
+
+def check_timeout(timeout_s: float) -> float:
+    """Check the option ``--timeout``.
+
+    Raises:
+        CannotStart: It is not above 0.
+    """
+    if not timeout_s > 0:
+        raise CannotStart(f"--timeout must be above 0 seconds, not {timeout_s:g}")
+    return timeout_s
+
+
+def check_max_in_flight(max_in_flight: int | None) -> None:
+    """Check the option ``--max-in-flight``.
+
+    Raises:
+        CannotStart: It is not 1 or more.
+    """
+    if max_in_flight is not None and max_in_flight < 1:
+        raise CannotStart(f"--max-in-flight must be at least 1, not {max_in_flight}")

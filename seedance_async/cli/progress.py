@@ -1,0 +1,227 @@
+"""Showing how a command gets on: a few lines redrawn for a person, or a log without control codes.
+
+Reads events and outcomes; knows nothing of the session that they come from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.constrain import Constrain
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from seedance_async.cli.board import FETCHING, Board, oldest
+from seedance_async.cli.terminal import Terminal, clock, one_line
+from seedance_async.events import (
+    Completed,
+    Downloaded,
+    Event,
+    Failed,
+    Planned,
+    StateChanged,
+    Submitted,
+    Throttled,
+)
+from seedance_async.results import Outcome, OutcomeStatus
+
+_REDRAW_S = 0.25
+_PATIENCE_LINE_S = 30.0  # a provider that is busy says so to every job, again and again
+_MAX_ROWS = 20
+_FRAME_ROWS = 4  # the bar, the counts, the patience and the cursor's own line
+_ECHO_COLUMNS = 5
+_MIB = 2**20
+
+
+class BatchProgress:
+    """Shows a batch.
+
+    Args:
+        terminal: Where to.
+        names: What a person knows each job by, in the order of the batch, short.
+        labels: The same for a log.
+    """
+
+    def __init__(self, terminal: Terminal, names: Sequence[str], labels: Sequence[str]) -> None:
+        self._terminal = terminal
+        self._names, self._labels = names, labels
+        self._board = Board(len(names))
+        self._started = time.monotonic()
+        self._places: dict[str, int] = {}
+        self._next_patience_line = 0.0
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """Show it for as long as the block lasts, and leave nothing but the log lines behind."""
+        with redrawn(self._terminal, self._frame):
+            yield
+
+    def note(self, event: Event) -> None:
+        """Take an event in."""
+        now = time.monotonic()
+        self._board.note(event, now)
+        if isinstance(event, Planned) and event.index is not None and event.key is not None:
+            self._places[event.key] = event.index
+        if self._terminal.console is None:
+            self._log(event, now)
+
+    def end(self, outcome: Outcome, *, is_known: bool) -> None:
+        """Take an outcome in; nothing is said about one that *is_known* already."""
+        self._board.end(outcome, time.monotonic())
+        if not outcome.ok and not is_known:
+            reason = outcome.error.message if outcome.error else "no reason given"
+            told = (
+                reason if outcome.status is OutcomeStatus.FAILED else f"{outcome.status}: {reason}"
+            )
+            line = one_line(f"{self._labels[outcome.index]}: {told}")
+            self._terminal.say(self._stamped(line), style="red")
+
+    def _log(self, event: Event, now: float) -> None:
+        words = log_line(event)
+        if isinstance(event, Throttled):
+            if now < self._next_patience_line:
+                return
+            self._next_patience_line = now + _PATIENCE_LINE_S
+        if words is None or event.key is None or event.key not in self._places:
+            return
+        label = self._labels[self._places[event.key]]
+        self._terminal.say(self._stamped(one_line(f"{label}: {words}")))
+
+    def _stamped(self, line: str) -> str:
+        return line if self._terminal.console else f"{time.strftime('%H:%M:%S')} {line}"
+
+    def _frame(self, rows: int) -> RenderableType:
+        now, board = time.monotonic(), self._board
+        parts: list[RenderableType] = [self._bar(now), self._counts()]
+        if board.patience is not None and now < board.patience[1]:
+            asked = f"asked for patience: {one_line(board.patience[0])}"
+            parts.append(Text(asked, style="yellow", no_wrap=True, overflow="ellipsis"))
+        fitting = min(rows - _FRAME_ROWS, _MAX_ROWS)
+        running, more = oldest(tuple(board.running.values()), max(fitting, 0))
+        jobs = Table.grid(padding=(0, 1), expand=True)
+        jobs.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+        jobs.add_column(no_wrap=True, max_width=12, overflow="ellipsis")
+        jobs.add_column(no_wrap=True, justify="right", min_width=5)
+        for job in running:
+            state = Text(one_line(job.state), style=_STYLES.get(job.state, ""))
+            jobs.add_row(Text(self._names[job.index]), state, clock(now - job.since))
+        if running:
+            parts.append(jobs)
+        if more and fitting > 0:
+            parts.append(Text(f"... and {more} more", style="dim", no_wrap=True))
+        return Group(*parts)
+
+    def _bar(self, now: float) -> RenderableType:
+        board = self._board
+        left_s = board.left_s(now)
+        bar = Table.grid(padding=(0, 1), expand=True)
+        bar.add_column(ratio=1)
+        bar.add_column(no_wrap=True)
+        bar.add_column(no_wrap=True)
+        spent = clock(now - self._started)
+        left = "" if left_s is None else f", about {clock(max(left_s, 1))} left"
+        bar.add_row(
+            ProgressBar(total=max(board.total, 1), completed=board.ended),
+            f"{board.ended}/{board.total}",
+            f"{spent}{left}",
+        )
+        return bar
+
+    def _counts(self) -> RenderableType:
+        board = self._board
+        failed = (f"{board.failed} failed", "bold red" if board.failed else "")
+        fetching = sum(job.state == FETCHING for job in board.running.values())
+        running = f"{board.waiting} waiting, {len(board.running) - fetching} in flight, "
+        fetched = f"{fetching} fetching, " if fetching else ""
+        done = (f"{board.done} done", "green")
+        counts = (running, fetched, done, ", ", failed)
+        return Text.assemble(*counts, no_wrap=True, overflow="ellipsis")
+
+
+class SingleProgress:
+    """Shows one job: a line for each change, and a clock for a person."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._state = "sending"
+        self._started = time.monotonic()
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """Show it for as long as the block lasts."""
+        with redrawn(self._terminal, self._frame):
+            yield
+
+    def note(self, event: Event) -> None:
+        """Take an event in."""
+        if isinstance(event, StateChanged | Submitted):
+            self._state = event.status if isinstance(event, StateChanged) else "queued"
+        elif isinstance(event, Completed):
+            self._state = FETCHING
+        if isinstance(event, StateChanged) and event.status not in ("completed", "failed"):
+            self._terminal.say(one_line(event.status))
+        elif not isinstance(event, Failed) and (words := log_line(event)) is not None:
+            self._terminal.say(one_line(words))
+
+    def _frame(self, _rows: int) -> RenderableType:
+        spent = clock(time.monotonic() - self._started)
+        return Text(f"{one_line(self._state)} {spent}", style="dim", no_wrap=True)
+
+
+def log_line(event: Event) -> str | None:
+    """Say in a line what happened; None for what is not worth one."""
+    if isinstance(event, Submitted):
+        return f"submitted {event.task_id}"
+    if isinstance(event, Completed):
+        return "completed"
+    if isinstance(event, Downloaded):
+        return f"downloaded, {event.size_bytes / _MIB:.1f} MiB"
+    if isinstance(event, Throttled):
+        return f"going on in {event.wait_s:.0f} s: {event.reason}"
+    return None
+
+
+@contextlib.contextmanager
+def redrawn(terminal: Terminal, frame: Callable[[int], RenderableType]) -> Iterator[None]:
+    """Redraw *frame* four times a second inside the block, if somebody looks at it.
+
+    Args:
+        terminal: Where to.
+        frame: Makes what is drawn, for a terminal of so many rows.
+    """
+    console = terminal.console
+    if console is None:
+        yield
+        return
+    # Not Live's own thread: the frame reads what the event loop writes.
+    live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False)
+    loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle | None = None
+
+    def draw() -> None:
+        nonlocal timer
+        timer = loop.call_later(_REDRAW_S, draw)
+        with contextlib.suppress(OSError):  # the terminal was closed: the jobs go on
+            # Room for the ^C that a terminal echoes: if it wrapped, a stray line would stay.
+            fitting = Constrain(frame(console.height), console.width - _ECHO_COLUMNS)
+            live.update(fitting, refresh=True)
+
+    with contextlib.suppress(OSError):
+        live.start()
+    draw()
+    try:
+        yield
+    finally:
+        if timer is not None:
+            timer.cancel()
+        with contextlib.suppress(OSError):
+            live.stop()
+
+
+_STYLES = {"sending": "dim", "queued": "cyan", "processing": "blue", FETCHING: "green"}

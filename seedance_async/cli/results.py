@@ -1,0 +1,169 @@
+"""``results.jsonl``: one line for each job of a run, written as the jobs end.
+
+A later run of the same folder appends, under another ``run``. No prompt and no URL gets in. What
+was paid for and has not ended gets its line when the run is stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+import attrs
+
+from seedance_async.cli.manifest import Line
+from seedance_async.errors import Violation
+from seedance_async.lifecycle import JobRecord, JobState
+from seedance_async.results import Outcome, OutcomeStatus
+
+FILE_NAME = "results.jsonl"
+
+
+@attrs.define
+class Record:
+    """One line of the file.
+
+    Attributes:
+        line: The line of the manifest.
+        index: The job's place in the manifest, from 0.
+        key: The job's key, where it has one.
+        name: What a person calls it.
+        status: An ``OutcomeStatus``; or, where the run was stopped, the ``JobState`` in which the
+            job was left: ``submitting`` and ``submitted`` may have been paid for.
+        task_id: The provider's id, wherever one is known.
+        file: The video, relative to the folder; None where none is on disk.
+        duration_s: The video's length in seconds, if the provider said.
+        tokens: What was billed, if the provider said.
+        error: ``type`` and ``message`` of what went wrong.
+        violations: The broken rules of an invalid job: ``rule``, ``field`` and ``message``.
+        started_at: When its turn came, ISO 8601 in UTC.
+        ended_at: When it ended; None where it has not.
+        metadata: The caller's own.
+    """
+
+    line: int
+    index: int
+    key: str | None = None
+    name: str | None = None
+    status: str = OutcomeStatus.FAILED
+    task_id: str | None = None
+    file: str | None = None
+    duration_s: float | None = None
+    tokens: int | None = None
+    error: Mapping[str, str] | None = None
+    violations: tuple[Violation, ...] = ()
+    started_at: str | None = None
+    ended_at: str | None = None
+    metadata: Any = None
+
+
+class Results:
+    """The open file of one run.
+
+    Writing never stops a run: what the disk does not take is kept in ``unwritten``.
+
+    Args:
+        folder: Where the videos go; it exists.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE_NAME
+        self.run = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+        self.unwritten: list[str] = []
+        self._file: TextIO = self.path.open("a", encoding="utf-8", newline="\n")
+        if _breaks_off(self.path):
+            self._file.write("\n")  # an earlier run was killed in the middle of a line
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+    def write(self, record: Record) -> None:
+        """Append *record*, at once."""
+        fields = {"run": self.run, **attrs.asdict(record)}
+        line = json.dumps(fields, ensure_ascii=False)
+        try:
+            self._file.write(line.encode(errors="backslashreplace").decode() + "\n")
+            self._file.flush()
+        except OSError:
+            self.unwritten.append(line)
+
+
+def _breaks_off(path: Path) -> bool:
+    content_bytes = path.stat().st_size
+    if content_bytes == 0:
+        return False
+    with path.open("rb") as file:
+        file.seek(content_bytes - 1)
+        return file.read(1) != b"\n"
+
+
+def of_outcome(line: Line, outcome: Outcome, folder: Path) -> Record:
+    """Record how a job ended."""
+    error = outcome.error
+    video = outcome.video
+    # The manifest knows more about an invalid line than the batch, which only had the rest of it.
+    violations = line.faults or tuple(getattr(error, "violations", ()))
+    return Record(
+        line=line.number,
+        index=outcome.index,
+        key=outcome.key or line.key,
+        name=line.name,
+        status=outcome.status.value,
+        task_id=outcome.task_id,
+        file=None if outcome.path is None else outcome.path.relative_to(folder).as_posix(),
+        duration_s=video.actual_duration_s if video else None,
+        tokens=video.total_tokens if video else None,
+        error=_error(error, violations),
+        violations=violations,
+        started_at=outcome.started_at.isoformat(),
+        ended_at=outcome.ended_at.isoformat(),
+        metadata=line.given.get("metadata"),
+    )
+
+
+def of_left(line: Line, index: int, job: JobRecord) -> Record:
+    """Record a job that the run was stopped over."""
+    return Record(
+        line=line.number,
+        index=index,
+        key=job.key,
+        name=line.name,
+        status=job.state.value,
+        task_id=job.task_id,
+        error={"type": "Interrupted", "message": job.error or "the run was stopped before its end"},
+        started_at=job.planned_at.isoformat(),
+        ended_at=None if job.ended_at is None else job.ended_at.isoformat(),
+        metadata=line.given.get("metadata"),
+    )
+
+
+def left(jobs: Iterable[JobRecord], recorded: Iterable[str]) -> list[JobRecord]:
+    """Choose the jobs that something was sent for and that have no line yet."""
+    known = frozenset(recorded)
+    return [job for job in jobs if job.key not in known and job.state is not JobState.PLANNED]
+
+
+def _error(error: Exception | None, violations: tuple[Violation, ...]) -> dict[str, str] | None:
+    if violations:
+        message = "; ".join(str(violation) for violation in violations)
+        return {"type": "InvalidRequest", "message": message}
+    if error is None:
+        return None
+    return {"type": type(error).__name__, "message": getattr(error, "message", str(error))}

@@ -1,0 +1,92 @@
+"""Whom a command talks to: the provider, or an emulator inside this process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import attrs
+
+import seedance_async
+from seedance_async import wire
+from seedance_async.cli.exits import CannotStart
+from seedance_async.errors import AuthenticationError
+from seedance_async.hosts import is_public
+
+DEFAULT_SPEED = 60.0
+
+
+@attrs.frozen(kw_only=True)
+class Service:
+    """Whom to talk to.
+
+    Attributes:
+        emulate: Whether to emulate it.
+        speed: Emulated seconds in a real one, more than 0.
+    """
+
+    emulate: bool
+    speed: float = DEFAULT_SPEED
+
+    @classmethod
+    def of(cls, emulate: bool, speed: float | None) -> Service:
+        """Take the options of a command.
+
+        Raises:
+            CannotStart: They contradict each other.
+        """
+        if speed is not None and not emulate:
+            raise CannotStart("--speed goes only with --emulate: the provider has its own speed")
+        return cls(emulate=emulate, speed=DEFAULT_SPEED if speed is None else speed)
+
+    @property
+    def checks_hosts(self) -> bool:
+        """Whether ``media.public`` applies: it rests where the service is on a private host."""
+        if self.emulate:
+            return False
+        base_url = os.environ.get("SEEDANCE_BASE_URL") or wire.DEFAULT_BASE_URL
+        try:
+            return is_public(urlsplit(base_url).hostname or "")
+        except ValueError:  # the session says what is wrong with it
+            return True
+
+    @property
+    def notice(self) -> str | None:
+        """What a person has to know before anything starts."""
+        if not self.emulate:
+            return None
+        speed = f"{self.speed:g} times as fast as real"
+        return f"emulated: no key, no money; videos are test pictures ({speed})"
+
+    @contextlib.asynccontextmanager
+    async def session(self) -> AsyncIterator[seedance_async.SeedanceSession]:
+        """Open a session.
+
+        Raises:
+            CannotStart: There is no key, no usable address, or no emulator.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            yield await stack.enter_async_context(await self._made(stack))
+
+    async def _made(self, stack: contextlib.AsyncExitStack) -> seedance_async.SeedanceSession:
+        if self.emulate:
+            return await self._emulated(stack)
+        try:
+            return seedance_async.SeedanceSession()
+        except AuthenticationError as error:
+            hint = ", or try it with --emulate, which needs none"
+            raise CannotStart(f"{error.message.partition(' or pass')[0]}{hint}") from error
+        except ValueError as error:
+            raise CannotStart(str(error)) from error
+
+    async def _emulated(self, stack: contextlib.AsyncExitStack) -> seedance_async.SeedanceSession:
+        from seedance_async.emulator import Emulator  # noqa: PLC0415 -- aiohttp's server is heavy
+
+        try:
+            emulator = Emulator(speed=self.speed)
+            await stack.enter_async_context(emulator)
+        except (ImportError, OSError, ValueError) as error:
+            raise CannotStart(str(error)) from error
+        return seedance_async.SeedanceSession(emulator.api_key, base_url=emulator.base_url)

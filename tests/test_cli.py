@@ -1,0 +1,351 @@
+"""The command as users run it: what it prints, writes and exits with."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SEEDANCE = [sys.executable, "-m", "seedance_async"]
+FAST = {"model": "seedance_2_0_fast_pro", "prompt": "a secret cat", "duration": 4}
+UUID = re.compile(r"video_[0-9a-f-]{36}")
+
+
+def environment(**variables: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if "SEEDANCE" not in name}
+    return {**kept, "FORCE_COLOR": "1", **variables}
+
+
+def run(*args: str, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    env = environment(**options.pop("env", {}))
+    return subprocess.run(
+        [*SEEDANCE, *args],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **options,
+    )
+
+
+def write_jobs(folder: Path, *jobs: Any) -> Path:
+    path = folder / "jobs.jsonl"
+    path.write_text("".join(f"{json.dumps(job)}\n" for job in jobs))
+    return path
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    lines = (folder / "results.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def wait_for(process: subprocess.Popen[str], stream: Any, pattern: str) -> str:
+    """Read *stream* until a line has *pattern* in it."""
+    read = []
+    for line in stream:
+        read.append(line)
+        if re.search(pattern, line):
+            return line
+    raise AssertionError(f"{pattern!r} never came: {read}, exit {process.wait()}")
+
+
+@contextlib.contextmanager
+def started(*args: str, cwd: Path, **env: str) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [*SEEDANCE, *args],
+        cwd=cwd,
+        env=environment(**env),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def slow_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An emulator in a process of its own, on which no task ends within a test."""
+    folder = tmp_path_factory.mktemp("emulator")
+    with started("emulator", "--port", "0", "--speed", "1.01", cwd=folder) as process:
+        assert process.stdout is not None
+        yield wait_for(process, process.stdout, "BASE_URL").partition("=")[2].strip()
+
+
+def test_a_batch_leaves_videos_and_a_record_of_each_job(tmp_path: Path) -> None:
+    named = {**FAST, "name": "A cat\u001b[31m", "key": "cat", "metadata": {"shot": 1}}
+    jobs = write_jobs(tmp_path, named, FAST, {**FAST, "duration": 99})
+    out = tmp_path / "videos"
+    out.mkdir()
+    (out / "results.jsonl").write_text('{"run": "earlier", "line": 1}\n{"cut')
+    ran = run(
+        *("batch", str(jobs), "--out", "videos", "--emulate", "--speed", "200", "--skip-invalid"),
+        cwd=tmp_path,
+        env={"SEEDANCE_API_KEY": "real", "SEEDANCE_BASE_URL": "https://example.invalid"},
+    )
+    assert ran.returncode == 1, ran.stderr
+    files = ["0001-A-cat-31m.mp4", "0002.mp4"]
+    assert sorted(ran.stdout.split()) == [f"videos/{name}" for name in files]
+    assert all((out / name).read_bytes()[4:8] == b"ftyp" for name in files)
+    assert "\x1b" not in ran.stdout + ran.stderr
+    assert f"{jobs}:3: duration: 99 is out of range" in ran.stderr
+    assert "emulated: no key, no money" in ran.stderr
+    assert "3 jobs in" in ran.stderr
+    assert len(set(UUID.findall(ran.stderr))) == 2
+
+    earlier, cut, *lines = (out / "results.jsonl").read_text().splitlines()
+    assert json.loads(earlier)["run"] == "earlier"
+    assert cut == '{"cut'
+    by_line = {record["line"]: record for record in map(json.loads, lines)}
+    assert sorted(by_line) == [1, 2, 3]
+    assert len({record["run"] for record in by_line.values()}) == 1
+    first, invalid = by_line[1], by_line[3]
+    assert (first["key"], first["status"], first["file"]) == ("cat", "completed", files[0])
+    assert first["duration_s"] == 4.0
+    assert first["tokens"] > 0
+    assert first["metadata"] == {"shot": 1}
+    assert first["started_at"] < first["ended_at"]
+    assert UUID.fullmatch(first["task_id"])
+    assert (invalid["index"], invalid["status"], invalid["file"]) == (2, "invalid", None)
+    assert [fault["rule"] for fault in invalid["violations"]] == ["duration.range"]
+    assert "secret" not in "".join(lines)
+    assert "http" not in "".join(lines)
+
+
+def test_a_csv_table_runs_to_exit_code_0(tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_text(
+        "\ufeffmodel,prompt,duration,name\nseedance_2_0_fast_pro,a cat,4,cat\n", encoding="utf-8"
+    )
+    args = ("batch", "jobs.csv", "--out", "videos", "--emulate", "--speed", "200")
+    ran = run(*args, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == "videos/0001-cat.mp4\n"
+
+
+def test_a_reader_that_goes_away_hurts_no_job(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, FAST, FAST)
+    args = ("batch", str(jobs), "--out", "videos", "--emulate", "--speed", "200")
+    with started(*args, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        told = process.stderr.read()
+    assert process.returncode == 0, told
+    assert "2 completed" in told
+    assert "BrokenPipe" not in told
+
+
+def test_a_person_sees_a_table_that_is_gone_in_the_end(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, {**FAST, "name": "[red]cat"}, FAST)
+    command = [*SEEDANCE, "batch", str(jobs), "--out", "videos", "--emulate", "--speed", "100"]
+    screen, terminal = os.openpty()
+    env = environment(TERM="xterm", COLUMNS="60", LINES="12")
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=env, stdout=terminal, stderr=terminal
+    ) as process:
+        os.close(terminal)
+        told = b""
+        # Linux ends a terminal whose other side is closed with an error.
+        with contextlib.suppress(OSError):
+            while chunk := os.read(screen, 65536):
+                told += chunk
+    os.close(screen)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told.decode())
+    assert process.returncode == 0, shown
+    assert "in flight" in shown
+    assert "[red]cat" in shown
+    assert "line 2: a secret cat" in shown
+    assert b"\x1b[?25h" in told  # the cursor is back
+    assert "0001-red-cat.mp4" not in shown
+    assert "2 jobs in" in shown.splitlines()[-2]
+
+
+def test_a_bad_line_sends_nothing(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, FAST, {**FAST, "duration": 99, "model": "x"})
+    ran = run("batch", str(jobs), "--out", "videos", "--emulate", cwd=tmp_path)
+    assert ran.returncode == 2
+    assert f"{jobs}:2: duration: " in ran.stderr
+    assert f"{jobs}:2: model: " in ran.stderr
+    assert "nothing was sent" in ran.stderr
+    assert ran.stdout == ""
+    assert not (tmp_path / "videos").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("batch", "jobs.jsonl", "--out", "videos"), "set SEEDANCE_API_KEY.*--emulate"),
+        (("batch", "jobs.jsonl", "--out", "jobs.jsonl/x", "--emulate"), "cannot write to"),
+        (("batch", "jobs.jsonl", "--out", "videos", "--speed", "3"), "only with --emulate"),
+        (("batch", "none.jsonl", "--out", "videos", "--emulate"), "none.jsonl: cannot be read"),
+        (("generate", "a cat", "--duration", "3", "--aspect-ratio", "[red]"), "duration: 3 is"),
+        (("generate", "a cat", "--duraton", "3"), "--duraton"),
+    ],
+)
+def test_what_cannot_start_exits_with_2(tmp_path: Path, args: tuple[str, ...], says: str) -> None:
+    write_jobs(tmp_path, FAST)
+    ran = run(*args, cwd=tmp_path)
+    assert ran.returncode == 2
+    assert re.search(says, ran.stderr)
+    assert "Traceback" not in ran.stderr
+    assert not (tmp_path / "videos").exists()
+
+
+def test_generate_prints_the_id_and_then_the_file(tmp_path: Path) -> None:
+    args = ("--model", "seedance_2_0_fast_pro", "--duration", "4", "--no-audio")
+    ran = run("generate", "a cat", *args, "--emulate", "--speed", "200", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    task_id = UUID.findall(ran.stderr)[0]
+    assert ran.stdout == f"{task_id}.mp4\n"
+    assert (tmp_path / ran.stdout.strip()).read_bytes()[4:8] == b"ftyp"
+    assert "\x1b" not in ran.stderr
+
+
+def test_a_refused_key_stops_generate_with_3(tmp_path: Path, slow_emulator: str) -> None:
+    env = {"SEEDANCE_API_KEY": "wrong", "SEEDANCE_BASE_URL": slow_emulator}
+    ran = run("generate", "a cat", cwd=tmp_path, env=env)
+    assert ran.returncode == 3
+    assert ran.stderr.startswith("failed: ")
+    assert "Traceback" not in ran.stderr
+
+
+def test_giving_up_says_which_task_lives_on(tmp_path: Path, slow_emulator: str) -> None:
+    env = {"SEEDANCE_API_KEY": "emulator", "SEEDANCE_BASE_URL": slow_emulator}
+    ran = run("generate", "a cat", "--timeout", "0.1", cwd=tmp_path, env=env)
+    assert ran.returncode == 1
+    assert re.search(r"not ready yet: .*task video_.*lives on", ran.stderr)
+
+
+def test_an_answer_that_got_lost_is_loud(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, FAST)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        env = {"SEEDANCE_API_KEY": "key", "SEEDANCE_BASE_URL": url}
+        with started("batch", str(jobs), "--out", "videos", cwd=tmp_path, **env) as process:
+            connection, _ = server.accept()
+            connection.recv(1)
+            connection.close()
+            _, told = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "UNKNOWN, may have been paid for, and not sent again" in told
+    assert "billing" in told
+    (record,) = records(tmp_path / "videos")
+    assert (record["status"], record["error"]["type"]) == ("unknown", "SubmissionUnknown")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_cleanly_and_keeps_every_id(
+    tmp_path: Path, slow_emulator: str, number: signal.Signals, code: int
+) -> None:
+    jobs = write_jobs(tmp_path, FAST, {**FAST, "name": "two"}, {**FAST, "duration": 5})
+    env = {"SEEDANCE_API_KEY": "emulator", "SEEDANCE_BASE_URL": slow_emulator}
+    args = ("batch", str(jobs), "--out", "videos", "--max-in-flight", "2")
+    with started(*args, cwd=tmp_path, **env) as process:
+        assert process.stderr is not None
+        ids = [UUID.findall(wait_for(process, process.stderr, "submitted"))[0] for _ in range(2)]
+        process.send_signal(number)
+        _, told = process.communicate(timeout=30)
+    assert process.returncode == code, told
+    assert "Traceback" not in told
+    assert "2 tasks at the provider" in told
+    found = records(tmp_path / "videos")
+    assert sorted(record["task_id"] for record in found) == sorted(ids)
+    assert {record["status"] for record in found} == {"submitted"}
+
+
+@pytest.mark.parametrize("args", [("batch", "jobs.jsonl", "--out", "videos"), ("generate", "cat")])
+def test_a_second_signal_leaves_a_create_that_hangs(tmp_path: Path, args: tuple[str, ...]) -> None:
+    write_jobs(tmp_path, FAST)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        env = {"SEEDANCE_API_KEY": "key", "SEEDANCE_BASE_URL": url}
+        with started(*args, cwd=tmp_path, **env) as process:
+            assert process.stderr is not None
+            connection, _ = server.accept()
+            connection.recv(1)
+            process.send_signal(signal.SIGINT)
+            wait_for(process, process.stderr, "stopping")
+            began = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            _, told = process.communicate(timeout=30)
+            connection.close()
+    assert process.returncode == 130
+    assert time.monotonic() - began < 5
+    assert "billing" in told
+    assert "Traceback" not in told
+    if args[0] == "batch":
+        assert [record["status"] for record in records(tmp_path / "videos")] == ["submitting"]
+
+
+def test_the_emulator_says_how_to_point_clients_at_it_and_ends_with_0(tmp_path: Path) -> None:
+    with started("emulator", "--port", "0", "--api-key", "a b", cwd=tmp_path) as process:
+        assert process.stdout is not None
+        wait_for(process, process.stdout, r"^export SEEDANCE_BASE_URL=http://127.0.0.1:\d+$")
+        assert process.stdout.readline() == "export SEEDANCE_API_KEY='a b'\n"
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "stopped: 0 tasks" in told
+
+
+@pytest.mark.parametrize("args", [["--help"], ["batch", "--help"], ["generate", "--help"]])
+def test_help_imports_nothing_heavy(tmp_path: Path, args: list[str]) -> None:
+    script = (
+        "import sys; from seedance_async.cli import main\n"
+        f"sys.argv = ['seedance', *{args!r}]\n"
+        "try: main()\n"
+        "finally: print(sorted({'aiohttp', 'av', 'PIL', 'aiosqlite'} & set(sys.modules)))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines()[-1] == "[]"
+    assert "Usage: seedance" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("missing", "args", "extra"),
+    [
+        ("cyclopts", ["--help"], "cli"),
+        ("rich", ["--help"], "cli"),
+        ("av", ["generate", "a cat", "--emulate"], "emulator"),
+    ],
+)
+def test_a_missing_extra_names_what_to_install(
+    tmp_path: Path, missing: str, args: list[str], extra: str
+) -> None:
+    script = (
+        "import importlib.util as util, sys\n"
+        f"sys.modules[{missing!r}] = None\n"
+        "find = util.find_spec\n"
+        f"util.find_spec = lambda name: None if name == {missing!r} else find(name)\n"
+        f"sys.argv = ['seedance', *{args!r}]\n"
+        "from seedance_async.cli import main; main()"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 2
+    assert f"pip install 'seedance-async[{extra}]'" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_the_version_is_the_package_s(tmp_path: Path) -> None:
+    ran = run("--version", cwd=tmp_path)
+    assert (ran.returncode, ran.stdout.count(".")) == (0, 2)

@@ -1,0 +1,117 @@
+"""What the progress display knows and says, without a terminal."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from seedance_async import Outcome, OutcomeStatus, VideoFailed
+from seedance_async.cli.board import FETCHING, Board, oldest
+from seedance_async.cli.progress import log_line
+from seedance_async.cli.terminal import clock, count, one_line, printable
+from seedance_async.events import (
+    Completed,
+    Downloaded,
+    Planned,
+    StateChanged,
+    Submitted,
+    Throttled,
+)
+
+NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+
+def outcome(index: int, key: str | None, *, failed: bool = False) -> Outcome:
+    return Outcome(
+        index=index,
+        key=key,
+        status=OutcomeStatus.FAILED if failed else OutcomeStatus.COMPLETED,
+        error=VideoFailed("no") if failed else None,
+        started_at=NOW,
+        ended_at=NOW,
+    )
+
+
+def board_with(running: int, total: int) -> Board:
+    board = Board(total)
+    for index in range(running):
+        board.note(Planned(key=f"k{index}", index=index), now=0)
+    return board
+
+
+def test_the_board_follows_a_job_through_its_states() -> None:
+    board = board_with(running=1, total=3)
+    states = [board.running["k0"].state]
+    for event in (
+        Submitted(key="k0", task_id="t"),
+        StateChanged(key="k0", task_id="t", status="processing"),
+        Completed(key="k0", task_id="t"),
+        Downloaded(key="k0", task_id="t", size_bytes=1),
+    ):
+        board.note(event, now=1)
+        states.append(board.running["k0"].state)
+    assert states == ["sending", "queued", "processing", FETCHING, FETCHING]
+    assert (board.waiting, len(board.running), board.ended) == (2, 1, 0)
+    board.end(outcome(0, "k0"), now=2)
+    assert (board.waiting, len(board.running), board.done, board.failed) == (2, 0, 1, 0)
+
+
+def test_an_outcome_of_a_job_that_never_ran_leaves_the_others_alone() -> None:
+    board = board_with(running=1, total=3)
+    board.end(outcome(1, "k0", failed=True), now=1)
+    board.end(outcome(2, None, failed=True), now=1)
+    assert (list(board.running), board.failed, board.waiting) == (["k0"], 2, 0)
+
+
+def test_events_of_strangers_change_nothing() -> None:
+    board = board_with(running=0, total=1)
+    board.note(Submitted(key=None, task_id="t"), now=0)
+    board.note(Submitted(key="other", task_id="t"), now=0)
+    assert (board.running, board.waiting) == ({}, 1)
+
+
+def test_patience_is_remembered_until_it_is_over() -> None:
+    board = board_with(running=1, total=1)
+    board.note(Throttled(key="k0", wait_s=5, reason="busy"), now=10)
+    assert board.patience == ("busy", 15)
+
+
+def test_the_time_left_follows_from_the_jobs_that_ended() -> None:
+    board = board_with(running=2, total=6)
+    assert board.left_s(now=50) is None
+    board.end(outcome(0, "k0"), now=100)
+    # One runs and has nothing left but a tenth; four wait, one at a time.
+    assert board.left_s(now=100) == pytest.approx(410)
+    for index in range(1, 6):
+        board.note(Planned(key=f"k{index}", index=index), now=100)
+        board.end(outcome(index, f"k{index}"), now=200)
+    assert board.left_s(now=200) == 0
+
+
+@pytest.mark.parametrize(("rows", "shown", "more"), [(5, 4, 0), (4, 4, 0), (3, 2, 2), (0, 0, 4)])
+def test_what_does_not_fit_is_counted(rows: int, shown: int, more: int) -> None:
+    running = tuple(board_with(running=4, total=4).running.values())
+    visible, left_out = oldest(running, rows)
+    assert (len(visible), left_out) == (shown, more)
+
+
+def test_log_lines_say_what_happened() -> None:
+    assert log_line(Submitted(key="k", task_id="video_1")) == "submitted video_1"
+    assert log_line(Downloaded(key="k", size_bytes=3 * 2**20)) == "downloaded, 3.0 MiB"
+    assert log_line(Throttled(key="k", wait_s=7.2, reason="busy")) == "going on in 7 s: busy"
+    assert log_line(Planned(key="k", index=0)) is None
+
+
+def test_nothing_of_others_moves_the_cursor() -> None:
+    assert printable("a\x1b[2J\tb\r\nc\u202ed") == "a\ufffd[2J b \nc\ufffdd"
+    assert one_line(" a\nb\x07 ") == "a b\ufffd"
+
+
+@pytest.mark.parametrize(("seconds", "spelled"), [(-1, "0:00"), (62, "1:02"), (3723, "1:02:03")])
+def test_time_is_spelled_as_people_read_it(seconds: float, spelled: str) -> None:
+    assert clock(seconds) == spelled
+
+
+def test_numbers_agree_with_their_nouns() -> None:
+    assert (count(1, "job"), count(1200, "job")) == ("1 job", "1,200 jobs")
