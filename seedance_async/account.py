@@ -39,8 +39,18 @@ class Account:
             ValueError: The base URL can be none.
         """
         key = _checked_key(api_key or os.environ.get("SEEDANCE_API_KEY", ""))
-        url = base_url or os.environ.get("SEEDANCE_BASE_URL") or DEFAULT_BASE_URL
-        return cls(api_key=key, base_url=url.rstrip("/"), is_public=is_public(_checked_host(url)))
+        url, public = address(base_url)
+        return cls(api_key=key, base_url=url, is_public=public)
+
+
+def address(base_url: str | None = None) -> tuple[str, bool]:
+    """Give the base URL, without a slash at its end, and whether it could be a public host.
+
+    Raises:
+        ValueError: It can be none.
+    """
+    url = base_url or os.environ.get("SEEDANCE_BASE_URL") or DEFAULT_BASE_URL
+    return url.rstrip("/"), is_public(_checked_host(url))
 
 
 def _checked_key(api_key: str) -> str:

@@ -6,6 +6,7 @@ not tasks. One job's failure ends that job alone. No slot outlives its job.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime as dt
 from collections import deque
@@ -19,7 +20,7 @@ from anyio.abc import TaskGroup
 
 from seedance_async.agenda import Agenda
 from seedance_async.calls import Calls, utc_now
-from seedance_async.download import file_name
+from seedance_async.download import free_path
 from seedance_async.errors import (
     InvalidRequest,
     SeedanceError,
@@ -232,7 +233,7 @@ class _Scheduler:
 
     async def _download(self, entry: _Entry) -> None:
         assert entry.job is not None and entry.video is not None and self._out_dir is not None  # noqa: S101, PT018
-        path = self._out_dir / file_name(entry.index, entry.job.name)
+        path = await asyncio.to_thread(free_path, self._out_dir, entry.index, entry.job.name)
         self._end(entry, path=await self._calls.fetch(entry.video, path, entry.key))
 
     @contextlib.contextmanager

@@ -7,6 +7,7 @@ host, and its URL, which may be signed, gets into no message.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import re
 import unicodedata
@@ -36,6 +37,16 @@ def file_name(index: int, name: str | None) -> str:
     plain = unicodedata.normalize("NFC", name or "")
     safe = re.sub(r"[\W_]+", "-", plain)[:_NAME_CHARS].strip("-")
     return f"{index + 1:04d}{'-' if safe else ''}{safe}.mp4"
+
+
+def free_path(folder: Path, index: int, name: str | None) -> Path:
+    """Give the place of a batch's file: a video that is there already was paid for and stays."""
+    path = first = folder / file_name(index, name)
+    for number in itertools.count(2):
+        if not path.exists():
+            break
+        path = first.with_stem(f"{first.stem}-{number}")
+    return path
 
 
 async def fetch(http: aiohttp.ClientSession, url: str, path: Path, task_id: str) -> int:

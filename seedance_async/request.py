@@ -176,6 +176,11 @@ class Job:
         """
         known = (*wire.PYTHON_NAMES, *wire.WIRE_NAMES, *_JOB_FIELDS, *_OWN_FIELDS)
         broken = [*_unknown_fields(line, known), *_name_violations(line)]
+        broken += (
+            Violation("field.twice", python, f"stands there as {name} too: give it once")
+            for name, python in wire.PYTHON_NAMES.items()
+            if name != python and name in line and python in line
+        )
         respelled = {wire.WIRE_NAMES.get(name, name): value for name, value in line.items()}
         fields = wire.given_fields(respelled)
         fields.update({name: line[name] for name in _OWN_FIELDS if name in line})
@@ -219,8 +224,12 @@ def _unknown_fields(line: Mapping[str, Any], known: Iterable[str]) -> Iterator[V
 def _name_violations(line: Mapping[str, Any]) -> Iterator[Violation]:
     for name in _JOB_FIELDS:
         value = line.get(name)
-        if value is not None and (not isinstance(value, str) or not value.strip()):
-            yield Violation(f"{name}.text", name, "must be text that is not blank")
+        if value is not None and not (isinstance(value, str) and value.strip() and _valid(value)):
+            yield Violation(f"{name}.text", name, "must be valid text that is not blank")
+
+
+def _valid(text: str) -> bool:
+    return text.encode(errors="replace").decode() == text
 
 
 def _json_violations(field: str, value: Any) -> Iterator[Violation]:

@@ -346,7 +346,8 @@ class SeedanceSession:
             max_in_flight: How many may be at the provider at once, at least 1; None takes the
                 session's ``Limits``.
             timeout_s: Seconds from a job's submission to its end; None for ever.
-            out_dir: Where to download to; None downloads nothing.
+            out_dir: Where to download to; None downloads nothing. A file is named for its job's
+                place from 1 and its name; one that is there already is never replaced.
         """
         asked = self._limits.max_in_flight if max_in_flight is None else max_in_flight
         limit = Limits(max_in_flight=asked)

@@ -329,6 +329,15 @@ async def test_a_batch_downloads_what_it_makes(
             assert bool(film.streams.audio) is sound
 
 
+async def test_a_video_that_is_there_already_was_paid_for_and_stays(
+    session: SeedanceSession, tmp_path: Path
+) -> None:
+    reports = [await session.run_batch(requests(1), out_dir=tmp_path) for _ in range(3)]
+    paths = [outcome.path for report in reports for outcome in report.outcomes]
+    assert [path.name for path in paths if path] == ["0001.mp4", "0001-2.mp4", "0001-3.mp4"]
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 async def test_a_folder_that_cannot_be_written_fails_no_job_and_keeps_the_videos(
     session: SeedanceSession, tmp_path: Path
 ) -> None:

@@ -39,7 +39,7 @@ def test_a_public_object_lives_in_the_package_and_says_what_it_is(name: str) -> 
         typing.get_type_hints(value)
 
 
-def test_the_import_takes_no_extra_and_aiohttp_only_for_a_session() -> None:
+def test_the_import_takes_no_extra_and_aiohttp_only_with_a_name() -> None:
     heavy = "{'av', 'PIL', 'rich', 'cyclopts', 'aiosqlite', 'sqlite3', 'dbos', 'opentelemetry'}"
     loaded = f"import sys; print(sorted({heavy} & set(sys.modules)), 'aiohttp' in sys.modules)"
     assert python(f"import seedance_async; {loaded}") == "[] False"

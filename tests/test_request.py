@@ -104,7 +104,7 @@ def test_a_prompt_that_is_no_unicode_is_refused() -> None:
     ]
 
 
-@pytest.mark.parametrize("wrong", [{"key": ""}, {"key": 7}, {"name": "  "}])
+@pytest.mark.parametrize("wrong", [{"key": ""}, {"key": 7}, {"name": "  "}, {"key": "\ud800"}])
 def test_a_job_has_a_key_and_a_name_that_are_text(wrong: Any) -> None:
     assert rules_broken(Job, request=VideoRequest(**PRO), **wrong) == [f"{next(iter(wrong))}.text"]
 
@@ -170,6 +170,11 @@ def test_a_job_line_takes_metadata_and_waivers() -> None:
         | {"waive": ["model.needs_reference_video"]}
     )
     assert job.request.metadata == {"a": 1}
+
+
+def test_a_field_in_both_spellings_is_refused() -> None:
+    both = {"generateAudio": False, "generate_audio": True}
+    assert rules_broken(Job.from_mapping, {**PRO, **both}) == ["field.twice"]
 
 
 def test_a_bad_job_line_tells_everything_at_once() -> None:

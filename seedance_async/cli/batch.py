@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,17 +128,6 @@ class _Run:
         if self.service.notice:
             self.terminal.say(self.service.notice)
         self.terminal.say(f"{jobs} from {self.manifest.source}, videos to {self.out}")
-        taken = sum((self.out / name).exists() for name in self._file_names())
-        if taken:
-            what = f"{count(taken, 'video')} of an earlier run in {self.out} will be replaced"
-            self.terminal.say(f"note: {what}; another --out keeps them", style="yellow")
-
-    def _file_names(self) -> Iterator[str]:
-        from seedance_async.download import file_name  # noqa: PLC0415 -- aiohttp, for --help
-
-        for index, line in enumerate(self.manifest.lines):
-            if line.job is not None:
-                yield file_name(index, line.job.name)
 
     def _say_stopping(self) -> None:
         self.terminal.say(

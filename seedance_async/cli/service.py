@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
 
 import attrs
 
 import seedance_async
-from seedance_async import wire
+from seedance_async.account import address
 from seedance_async.cli.exits import CannotStart
 from seedance_async.errors import AuthenticationError
-from seedance_async.hosts import is_public
 
 DEFAULT_SPEED = 60.0
 
@@ -46,9 +43,8 @@ class Service:
         """Whether ``media.public`` applies: it rests where the service is on a private host."""
         if self.emulate:
             return False
-        base_url = os.environ.get("SEEDANCE_BASE_URL") or wire.DEFAULT_BASE_URL
         try:
-            return is_public(urlsplit(base_url).hostname or "")
+            return address()[1]
         except ValueError:  # the session says what is wrong with it
             return True
 

@@ -1,0 +1,78 @@
+"""The public names, gathered from the modules where they are made."""
+
+from seedance_async.admission import Limits
+from seedance_async.batch import Outcomes
+from seedance_async.errors import (
+    AuthenticationError,
+    BudgetExceeded,
+    DownloadError,
+    InsufficientBalance,
+    InvalidRequest,
+    JournalError,
+    RateLimited,
+    RequestRefused,
+    SeedanceError,
+    ServiceUnavailable,
+    SessionClosed,
+    SubmissionUnknown,
+    UnexpectedAnswer,
+    VideoExpired,
+    VideoFailed,
+    Violation,
+    WaitTimeout,
+)
+from seedance_async.journal import Journal, MemoryJournal
+from seedance_async.lifecycle import JobRecord, JobState
+from seedance_async.pacing import Adaptive, Backoff, Fixed, Pacing
+from seedance_async.request import Job, VideoRequest
+from seedance_async.results import BatchReport, Outcome, OutcomeStatus, Video
+from seedance_async.retry import Retries
+from seedance_async.rules import AspectRatio, Model
+from seedance_async.session import SeedanceSession, VideoTask
+from seedance_async.wire import TaskState
+
+__all__ = [
+    "Adaptive",
+    "AspectRatio",
+    "AuthenticationError",
+    "Backoff",
+    "BatchReport",
+    "BudgetExceeded",
+    "DownloadError",
+    "Fixed",
+    "InsufficientBalance",
+    "InvalidRequest",
+    "Job",
+    "JobRecord",
+    "JobState",
+    "Journal",
+    "JournalError",
+    "Limits",
+    "MemoryJournal",
+    "Model",
+    "Outcome",
+    "OutcomeStatus",
+    "Outcomes",
+    "Pacing",
+    "RateLimited",
+    "RequestRefused",
+    "Retries",
+    "SeedanceError",
+    "SeedanceSession",
+    "ServiceUnavailable",
+    "SessionClosed",
+    "SubmissionUnknown",
+    "TaskState",
+    "UnexpectedAnswer",
+    "Video",
+    "VideoExpired",
+    "VideoFailed",
+    "VideoRequest",
+    "VideoTask",
+    "Violation",
+    "WaitTimeout",
+]
+
+# Tracebacks, pickles and the reference then show the path to import.
+for _name in __all__:
+    globals()[_name].__module__ = "seedance_async"
