@@ -58,11 +58,11 @@ class InvalidRequest(SeedanceError, ValueError):
     """
 
     def __init__(self, violations: Iterable[Violation] = ()) -> None:
-        self.violations = tuple(violations)
+        self.violations: tuple[Violation, ...] = tuple(violations)
         count = len(self.violations)
         title = f"invalid request, {count} broken rule{'' if count == 1 else 's'}:"
         super().__init__("\n  ".join([title, *map(str, self.violations)]))
-        self.args = (self.violations,)
+        self.args: tuple[object, ...] = (self.violations,)
 
 
 class AnswerError(SeedanceError):

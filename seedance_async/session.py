@@ -62,9 +62,9 @@ class VideoTask:
         accepted: Accepted | None = None,
     ) -> None:
         self.id = task_id
-        self.key = accepted.record.key if accepted else None
-        self.request = accepted.record.request if accepted else None
-        self.state = accepted.task if accepted else None
+        self.key: str | None = accepted.record.key if accepted else None
+        self.request: VideoRequest | None = accepted.record.request if accepted else None
+        self.state: TaskState | None = accepted.task if accepted else None
         self._session = session
         self._accepted = accepted
 

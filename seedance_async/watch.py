@@ -38,7 +38,7 @@ class Watch:
     ) -> None:
         self.task_id = task_id
         self.task = task
-        self.due = now
+        self.due: float = now
         self.again: Again | None = None
         self._pacing = pacing
         self._patience = Patience(retries, retries.query_patience_s)

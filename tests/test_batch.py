@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -116,7 +115,8 @@ async def test_a_generator_is_read_as_slots_get_free(session: SeedanceSession) -
 
     def endless() -> Iterator[VideoRequest]:
         nonlocal taken
-        for taken in itertools.count(1):
+        while True:
+            taken += 1
             yield requests(1)[0]
 
     async with session.batch(endless(), max_in_flight=4) as outcomes:
@@ -199,7 +199,7 @@ async def test_a_source_that_fails_stops_feeding_and_hurts_no_job(
     with pytest.raises(LookupError, match="my file is gone"):  # noqa: PT012
         async with session.batch(breaking()) as outcomes:
             async for outcome in outcomes:
-                ended.append(outcome)
+                ended.append(outcome)  # noqa: PERF401 -- what came before the error counts
     assert statuses(ended) == ["completed"] * 5
     assert emulator.stats.accepted == 5
 
@@ -379,11 +379,13 @@ async def test_two_batches_share_a_session(session: SeedanceSession) -> None:
 
 async def test_a_job_in_flight_costs_a_heap_entry_not_a_task(api: ScriptedApi) -> None:
     api.queries = [task_json("processing")]
-    async with SeedanceSession("key", base_url=api.base_url, pacing=Fixed(1e6)) as session:
-        async with session.batch(iter(requests(2000)), max_in_flight=2000, timeout_s=None):
-            await anyio.sleep(1000)
-            assert api.count("POST") == 2000
-            assert len(asyncio.all_tasks()) < 400
+    async with (
+        SeedanceSession("key", base_url=api.base_url, pacing=Fixed(1e6)) as session,
+        session.batch(iter(requests(2000)), max_in_flight=2000, timeout_s=None),
+    ):
+        await anyio.sleep(1000)
+        assert api.count("POST") == 2000
+        assert len(asyncio.all_tasks()) < 400
 
 
 async def test_a_batch_is_iterated_by_hand_to_its_end(session: SeedanceSession) -> None:

@@ -50,7 +50,7 @@ async def by_task_again_and_again(work: Work, after_s: float) -> None:
 
 
 async def by_timeout(work: Work, after_s: float) -> None:
-    with pytest.raises(TimeoutError):  # noqa: PT012
+    with pytest.raises(TimeoutError):
         async with asyncio.timeout(after_s):
             await work()
 
@@ -61,10 +61,10 @@ async def by_wait_for(work: Work, after_s: float) -> None:
 
 
 async def by_fail_after(work: Work, after_s: float) -> None:
-    scope = anyio.CancelScope()
-    with contextlib.suppress(TimeoutError), anyio.fail_after(after_s) as scope:
-        await work()
-    assert scope.cancel_called
+    with contextlib.suppress(TimeoutError):
+        with anyio.fail_after(after_s):
+            await work()
+    assert now() >= after_s
 
 
 async def by_a_sibling(work: Work, after_s: float) -> None:
@@ -72,7 +72,7 @@ async def by_a_sibling(work: Work, after_s: float) -> None:
         await anyio.sleep(after_s)
         raise LookupError("sibling")
 
-    with pytest.RaisesGroup(LookupError):  # noqa: PT012
+    with pytest.RaisesGroup(LookupError):
         async with anyio.create_task_group() as group:
             group.start_soon(fall)
             await work()
@@ -83,7 +83,7 @@ async def by_an_asyncio_group(work: Work, after_s: float) -> None:
         await asyncio.sleep(after_s)
         raise LookupError("sibling")
 
-    with pytest.RaisesGroup(LookupError):  # noqa: PT012
+    with pytest.RaisesGroup(LookupError):
         async with asyncio.TaskGroup() as group:
             group.create_task(fall())
             await work()
@@ -204,7 +204,7 @@ async def test_a_reader_cancelled_in_the_block_ends_the_batch(
     async def read() -> None:
         async with scripted.batch([request_] * 9, max_in_flight=3) as outcomes:
             async for _ in outcomes:
-                await anyio.sleep(1e6)
+                await anyio.sleep(50_000)
 
     await cancel(read, 100)
     assert now() < 102

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import typing
@@ -12,8 +13,14 @@ import seedance_async
 
 
 def python(code: str) -> str:
+    # Coverage measures child processes too, and brings modules of its own into them.
+    env = {name: value for name, value in os.environ.items() if "COVERAGE" not in name}
     ran = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=env,
     )
     return ran.stdout.strip()
 

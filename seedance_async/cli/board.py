@@ -48,8 +48,8 @@ class Board:
 
     def __init__(self, total: int) -> None:
         self.total = total
-        self.done = 0
-        self.failed = 0
+        self.done: int = 0
+        self.failed: int = 0
         self.running: dict[str, Running] = {}
         self.patience: tuple[str, float] | None = None
         self._spans_s: list[float] = []

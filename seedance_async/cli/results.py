@@ -75,8 +75,8 @@ class Results:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / FILE_NAME
-        self.run = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+        self.path: Path = folder / FILE_NAME
+        self.run: str = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
         self.unwritten: list[str] = []
         self._file: TextIO = self.path.open("a", encoding="utf-8", newline="\n")
         if _breaks_off(self.path):

@@ -24,12 +24,12 @@ class Terminal:
     def __init__(self) -> None:
         # Not rich's own judgement: FORCE_COLOR must not bring escape codes into a log.
         moves = sys.stderr.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
-        self.console = (
+        self.console: Console | None = (
             Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
             if moves
             else None
         )
-        self.shows_results = self.console is not None and sys.stdout.isatty()
+        self.shows_results: bool = self.console is not None and sys.stdout.isatty()
 
     def say(self, text: str, style: str = "") -> None:
         """Write a line for people."""

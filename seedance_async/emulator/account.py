@@ -148,7 +148,10 @@ class Account:
         self._in_flight: list[tuple[float, int, Task]] = []  # a heap, by the time of the end
         self._ended: deque[Task] = deque()
         self._numbers = itertools.count()
-        self.accepted = self.completed = self.failed = self.peak_in_flight = 0
+        self.accepted: int = 0
+        self.completed: int = 0
+        self.failed: int = 0
+        self.peak_in_flight: int = 0
         self.accepted_ids: deque[str] = deque(maxlen=MAX_ACCEPTED_IDS)
 
     @property

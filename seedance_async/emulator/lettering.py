@@ -207,7 +207,7 @@ class Lettering:
     def __init__(self, size_px: int, typecase: Typecase | None = None) -> None:
         """Set text *size_px* high with the machine's fonts, or with *typecase*."""
         self.size_px = size_px
-        self.line_px = round(size_px * 1.36)
+        self.line_px: int = round(size_px * 1.36)
         self._typecase = typecase or machine_typecase()
         self._fonts: dict[Typeface, ImageFont.FreeTypeFont] = {}
         self._measures: dict[tuple[Typeface, str], Run] = {}
