@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -266,6 +268,85 @@ def test_a_signal_stops_cleanly_and_keeps_every_id(
     found = records(tmp_path / "videos")
     assert sorted(record["task_id"] for record in found) == sorted(ids)
     assert {record["status"] for record in found} == {"submitted"}
+
+
+class HeldApi(http.server.ThreadingHTTPServer):
+    """Answers as the API does, but holds one step, ``create`` or ``download``, until told."""
+
+    daemon_threads = True
+
+    def __init__(self, held: str) -> None:
+        self.held = held
+        self.reached = threading.Event()
+        self.released = threading.Event()
+        super().__init__(("127.0.0.1", 0), HeldAnswers)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def pass_by(self, step: str) -> None:
+        if step == self.held:
+            self.reached.set()
+            self.released.wait(30)
+
+
+class HeldAnswers(http.server.BaseHTTPRequestHandler):
+    server: HeldApi
+    task_id = "video_0b6a7a0e-0000-4000-8000-000000000000"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.pass_by("create")
+        self.answer({"id": self.task_id, "status": "queued"})
+
+    def do_GET(self) -> None:
+        if not self.path.endswith(".mp4"):
+            url = f"{self.server.url}/a.mp4"
+            self.answer({"id": self.task_id, "status": "completed", "video_url": url})
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", "1000000")
+        self.end_headers()
+        self.wfile.write(b"\0\0\0\x18ftypisom")
+        self.wfile.flush()
+        self.server.pass_by("download")
+
+    def answer(self, fields: dict[str, str]) -> None:
+        body = json.dumps(fields).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        # A hint, so that the first query comes at once.
+        self.send_header("Retry-After", "0")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(("held", "status"), [("create", "submitted"), ("download", "completed")])
+@pytest.mark.parametrize("args", [("batch", "jobs.jsonl", "--out", "videos"), ("generate", "cat")])
+def test_ctrl_c_while_creating_or_downloading_keeps_the_id_and_no_half_a_file(
+    tmp_path: Path, args: tuple[str, ...], held: str, status: str
+) -> None:
+    write_jobs(tmp_path, FAST)
+    with HeldApi(held) as api:
+        env = {"SEEDANCE_API_KEY": "key", "SEEDANCE_BASE_URL": api.url}
+        with started(*args, cwd=tmp_path, **env) as process:
+            assert process.stderr is not None
+            assert api.reached.wait(30)
+            process.send_signal(signal.SIGINT)
+            wait_for(process, process.stderr, "stopping")
+            api.released.set()
+            _, told = process.communicate(timeout=30)
+        api.shutdown()
+    assert process.returncode == 130, told
+    assert "Traceback" not in told
+    assert list(tmp_path.rglob("*.mp4")) == list(tmp_path.rglob("*.part")) == []
+    if args[0] == "batch":
+        (record,) = records(tmp_path / "videos")
+        assert (record["status"], record["task_id"]) == (status, HeldAnswers.task_id)
+    else:
+        assert HeldAnswers.task_id in told
 
 
 @pytest.mark.parametrize("args", [("batch", "jobs.jsonl", "--out", "videos"), ("generate", "cat")])
