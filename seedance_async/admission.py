@@ -10,6 +10,7 @@ import attrs
 
 _optional_rate = attrs.validators.optional(attrs.validators.gt(0))
 _SECONDS_A_MINUTE = 60.0
+_LONGEST_POLL_PAUSE_S = 120.0  # our choice
 
 
 def _at_least_one(_: object, attribute: attrs.Attribute[int], value: int) -> None:
@@ -34,32 +35,42 @@ class Limits:
     polls_per_second: float | None = attrs.field(default=None, validator=_optional_rate)
 
 
+class Lane:
+    """Hands out times for one kind of call: each caller gets the earliest at which it may go.
+
+    Attributes:
+        open_from: When the gate before it opens, or opened; negative infinity if it never closed.
+    """
+
+    def __init__(self, gap_s: float) -> None:
+        self.open_from: float = float("-inf")
+        self._gap_s = gap_s
+        self._next = float("-inf")
+
+    def take(self, now: float) -> float:
+        """Take the next free time, *now* or later."""
+        at = max(now, self._next, self.open_from)
+        self._next = at + self._gap_s
+        return at
+
+    def close(self, until: float) -> None:
+        """Close the gate until then, or longer if it is closed for longer."""
+        self.open_from = max(self.open_from, until)
+
+
 class Admission:
-    """Hands out times: each caller gets the earliest one at which it may go."""
+    """The two lanes of a session, creates and polls, and the one gate before both."""
 
     def __init__(self, limits: Limits) -> None:
-        creates = limits.creates_per_minute
-        self._create_gap_s = _SECONDS_A_MINUTE / creates if creates else 0.0
-        self._poll_gap_s = 1 / limits.polls_per_second if limits.polls_per_second else 0.0
-        self._next_create = self._next_poll = self._open_from = float("-inf")
+        per_minute, per_second = limits.creates_per_minute, limits.polls_per_second
+        self.creates: Lane = Lane(_SECONDS_A_MINUTE / per_minute if per_minute else 0.0)
+        self.polls: Lane = Lane(1 / per_second if per_second else 0.0)
 
-    def create_at(self, now: float) -> float:
-        """Take the next free time for a create, *now* or later."""
-        at = max(now, self._next_create, self._open_from)
-        self._next_create = at + self._create_gap_s
-        return at
+    def close(self, now: float, wait_s: float) -> None:
+        """Close the gate to everybody: the provider asked one caller to wait so long.
 
-    def poll_at(self, now: float) -> float:
-        """Take the next free time for a query, *now* or later."""
-        at = max(now, self._next_poll, self._open_from)
-        self._next_poll = at + self._poll_gap_s
-        return at
-
-    @property
-    def open_from(self) -> float:
-        """When the gate opens, or opened; negative infinity if it never closed."""
-        return self._open_from
-
-    def close_until(self, time: float) -> None:
-        """Close the gate to everybody: the provider asked one caller to wait until *time*."""
-        self._open_from = max(self._open_from, time)
+        Polls wait two minutes at the most: a long pause is about creates, and a video that is
+        ready waits for nobody.
+        """
+        self.creates.close(now + wait_s)
+        self.polls.close(now + min(wait_s, _LONGEST_POLL_PAUSE_S))

@@ -20,7 +20,7 @@ from anyio.abc import TaskGroup
 
 from seedance_async.agenda import Agenda
 from seedance_async.calls import Calls, utc_now
-from seedance_async.download import free_path
+from seedance_async.download import prepare_folder
 from seedance_async.errors import (
     InvalidRequest,
     SeedanceError,
@@ -57,6 +57,8 @@ async def run(
     finished first, so that its id is known.
     """
     scheduler = _Scheduler(calls, source, max_in_flight, timeout_s, out_dir)
+    if out_dir is not None:  # before anything is paid for
+        await asyncio.to_thread(prepare_folder, out_dir)
     raised: BaseException | None = None
     async with anyio.create_task_group() as group:
         scheduler.start(group)
@@ -67,6 +69,8 @@ async def run(
         # Kept out of the group, which would wrap it.
         except BaseException as exc:  # noqa: BLE001
             raised = exc
+        finally:
+            scheduler.close()
         group.cancel_scope.cancel()
     if raised is not None:
         raise raised
@@ -110,6 +114,10 @@ class _Entry:
     def key(self) -> str | None:
         return self.record.key if self.record else None
 
+    @property
+    def task_id(self) -> str | None:
+        return self.record.task_id if self.record else None
+
 
 class _Scheduler:
     def __init__(
@@ -134,6 +142,7 @@ class _Scheduler:
         self._in_flight = 0
         self._downloading = 0
         self._exhausted = False
+        self._closed = False
         self._source_error: Exception | None = None
 
     def start(self, group: TaskGroup) -> None:
@@ -147,6 +156,8 @@ class _Scheduler:
 
     async def next_outcome(self) -> Outcome:
         while not self._outcomes:
+            if self._closed:
+                raise StopAsyncIteration
             if self._exhausted and not self._in_flight and not self._downloading:
                 if self._source_error is not None:
                     raise self._source_error
@@ -155,6 +166,11 @@ class _Scheduler:
         outcome = self._outcomes.popleft()
         self._notify()
         return outcome
+
+    def close(self) -> None:
+        """Give no more outcomes: the block was left."""
+        self._closed = True
+        self._notify()
 
     def _notify(self) -> None:
         self._changed.set()
@@ -180,6 +196,15 @@ class _Scheduler:
             # paid for are brought to their end before the reader learns of it.
             except Exception as exc:  # noqa: BLE001
                 self._exhaust(exc)
+                return None
+            except asyncio.CancelledError as exc:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                # Nobody cancelled us: the source let a cancellation of its own escape.
+                stopped = SeedanceError("the source of requests was cancelled")
+                stopped.__cause__ = exc
+                self._exhaust(stopped)
                 return None
             entry = _Entry(index=self._taken, item=item, started_at=utc_now())
             self._taken += 1
@@ -233,8 +258,10 @@ class _Scheduler:
 
     async def _download(self, entry: _Entry) -> None:
         assert entry.job is not None and entry.video is not None and self._out_dir is not None  # noqa: S101, PT018
-        path = await asyncio.to_thread(free_path, self._out_dir, entry.index, entry.job.name)
-        self._end(entry, path=await self._calls.fetch(entry.video, path, entry.key))
+        path = await self._calls.fetch_into(
+            self._out_dir, entry.video, entry.index, entry.job.name, entry.key
+        )
+        self._end(entry, path=path)
 
     @contextlib.contextmanager
     def _ending(self, entry: _Entry) -> Iterator[None]:
@@ -243,6 +270,11 @@ class _Scheduler:
             yield
         except SeedanceError as error:
             self._end(entry, error=error)
+        # A bug, ours or in a pacing of the user's: even that must not cost the others their end.
+        except Exception as exc:  # noqa: BLE001
+            unexpected = SeedanceError(f"unexpected {type(exc).__name__}", entry.task_id)
+            unexpected.__cause__ = exc
+            self._end(entry, error=unexpected)
 
     def _end(
         self, entry: _Entry, *, error: SeedanceError | None = None, path: Path | None = None
@@ -262,7 +294,7 @@ class _Scheduler:
                 video=entry.video,
                 error=error,
                 path=path,
-                task_id=entry.record.task_id if entry.record else None,
+                task_id=entry.task_id or (error.task_id if error else None),
                 started_at=entry.started_at,
                 ended_at=utc_now(),
             )

@@ -6,19 +6,25 @@ calls keeps the record.
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
+import logging
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import anyio
+import anyio.lowlevel
 import attrs
 
 from seedance_async import download, wire
-from seedance_async.admission import Admission
+from seedance_async.admission import Admission, Lane
 from seedance_async.errors import (
     InvalidRequest,
+    JournalError,
+    RateLimited,
     SeedanceError,
     SubmissionUnknown,
     VideoExpired,
@@ -38,13 +44,14 @@ from seedance_async.journal import Journal
 from seedance_async.lifecycle import JobRecord, JobState, Phase, phase
 from seedance_async.pacing import Pacing
 from seedance_async.paid import finish
-from seedance_async.request import Job, VideoRequest
+from seedance_async.request import Job, VideoRequest, redact
 from seedance_async.results import Video
 from seedance_async.retry import Again, Patience, Retries, judge_create
 from seedance_async.transport import Transport
 from seedance_async.watch import Watch, failure
-from seedance_async.wire import Answer, TaskState
+from seedance_async.wire import Answer, NoAnswer, TaskState
 
+_log = logging.getLogger("seedance_async")
 _KEY_DIGITS = 16  # 64 bits of the digest: enough that no two requests of an account share them
 
 
@@ -70,6 +77,7 @@ class Calls:
         jitter: Gives random numbers from 0 inclusive to 1 exclusive.
         checks_hosts: Whether ``media.public`` is checked; it rests for a private base URL.
         operation: Runs a block about a task so that closing the session ends it.
+        on_the_wire: The tasks that are in the paid step now.
     """
 
     transport: Transport
@@ -81,7 +89,10 @@ class Calls:
     jitter: Callable[[], float]
     checks_hosts: bool
     operation: Callable[[str | None], AbstractContextManager[None]]
+    on_the_wire: set[asyncio.Task[Any]] = attrs.field(init=False, factory=set)
     _places: Counter[str] = attrs.field(init=False, factory=Counter)
+    _keys: set[str] = attrs.field(init=False, factory=set)
+    _promised: set[Path] = attrs.field(init=False, factory=set)
     _accepted_count: int = attrs.field(init=False, default=0)
 
     async def plan(self, job: Job, index: int | None = None) -> JobRecord:
@@ -93,13 +104,28 @@ class Calls:
         if self.checks_hosts:
             job.request.check_submission()
         key = job.key or self._place(job.request)
+        if key in self._keys:
+            raise _key_is_taken()
+        if job.key is not None:
+            # Before the first await: two calls with one key must not both find it free.
+            self._keys.add(key)
         if await self.journal.get(key) is not None:
-            taken = "is the key of another job of this session: give each job a key of its own"
-            raise InvalidRequest([Violation("key.unique", "key", taken)])
+            raise _key_is_taken()
         record = JobRecord(key=key, request=job.request, planned_at=utc_now())
-        await self.journal.put(record)
+        await self._write(record)
         self.events.emit(Planned(key=key, index=index, name=job.name))
         return record
+
+    async def _write(self, record: JobRecord) -> None:
+        """Write *record* down; whatever a journal raises is a ``JournalError`` with the id."""
+        try:
+            await self.journal.put(record)
+        except Exception as exc:
+            if isinstance(exc, JournalError) and exc.task_id == record.task_id:
+                raise
+            words = exc.message if isinstance(exc, JournalError) else type(exc).__name__
+            message = f"job {record.key} is {record.state}, which cannot be written down: {words}"
+            raise JournalError(message, record.task_id) from exc
 
     def _place(self, request: VideoRequest) -> str:
         digest = request.digest[:_KEY_DIGITS]
@@ -118,9 +144,13 @@ class Calls:
         patience = Patience(self.retries, self.retries.create_patience_s)
         accepted = self._accepted_count
         while True:
-            await self._turn(self.admission.create_at)
-            reply = await finish(self._create(record))
+            await self._turn_to_create(record)
+            # A cancellation that is under way already is honoured here: nothing is paid yet.
+            await anyio.lowlevel.checkpoint()
+            reply = await finish(self._create(record), self.on_the_wire)
             if isinstance(reply, Accepted):
+                if phase(reply.task) in (Phase.COMPLETED, Phase.FAILED):
+                    await self._changed(record.key, reply.task)
                 return reply
             record, again = reply
             if self._accepted_count != accepted:
@@ -128,21 +158,40 @@ class Calls:
                 accepted = self._accepted_count
                 patience.renew()
             now = anyio.current_time()
+            if again.wait_s is not None:
+                self.admission.close(now, again.wait_s)
             try:
                 wait_s = patience.failed(again, now, self.jitter())
             except SeedanceError as error:
                 await self._failed(record, error)
                 raise
-            self._throttle(record.key, None, again, wait_s)
+            self._throttled(record.key, None, again, wait_s)
             await anyio.sleep_until(now + wait_s)
+
+    async def _turn_to_create(self, record: JobRecord) -> None:
+        """Wait for a turn; give up unsent behind a gate that opens only after all patience."""
+        closed_s = self.admission.creates.open_from - anyio.current_time()
+        if closed_s > self.retries.create_patience_s:
+            message = (
+                f"the provider asked to wait {closed_s:.0f} s more, longer than patience lasts"
+            )
+            error = RateLimited(message, None, None, closed_s)
+            await self._failed(record, error)
+            raise error
+        await self._turn(self.admission.creates)
 
     async def _create(self, record: JobRecord) -> Accepted | tuple[JobRecord, Again]:
         """Take the paid step once; to be run by ``finish`` alone."""
+        body = wire.dump(record.request.to_wire())
         record = record.moved(JobState.SUBMITTING, utc_now())
-        await self.journal.put(record)
-        reply = await self.transport.create(wire.dump(record.request.to_wire()))
+        await self._write(record)
+        reply = await self.transport.create(body)
         now = utc_now()
-        verdict = judge_create(reply, now, key=record.key, request=record.request)
+        try:
+            verdict = judge_create(reply, now, key=record.key, request=record.request)
+        except Exception as exc:  # noqa: BLE001 -- what cannot even be judged is unknown
+            odd = NoAnswer(sent=True, reason=f"an answer that raised {type(exc).__name__}")
+            verdict = judge_create(odd, now, key=record.key, request=record.request)
         if isinstance(verdict, TaskState):
             record = record.moved(
                 JobState.SUBMITTED, now, task_id=verdict.id, task_status=verdict.status
@@ -152,7 +201,7 @@ class Calls:
             return Accepted(record=record, task=verdict, hint_s=hint_s)
         if isinstance(verdict, Again):
             record = record.moved(JobState.PLANNED, now)
-            await self.journal.put(record)
+            await self._write(record)
             return record, verdict
         await self._failed(record, verdict)
         raise verdict
@@ -160,17 +209,25 @@ class Calls:
     async def _accepted(self, record: JobRecord) -> None:
         self._accepted_count += 1
         try:
-            await self.journal.put(record)
-        except SeedanceError as error:
-            error.task_id = record.task_id  # paid for: whoever reads the error must have the id
+            await self._write(record)
+        except JournalError:
+            # It is paid for, and whoever was to read the error may be gone.
+            _log.error(
+                "task %s of job %s is accepted, but not on record", record.task_id, record.key
+            )
             raise
-        self.events.emit(Submitted(key=record.key, task_id=record.task_id))
+        finally:
+            self.events.emit(Submitted(key=record.key, task_id=record.task_id))
 
     async def _failed(self, record: JobRecord, error: SeedanceError) -> None:
         lost = isinstance(error, SubmissionUnknown)
         state = JobState.UNKNOWN if lost else JobState.FAILED
-        await self.journal.put(record.moved(state, utc_now(), error=error.message))
         self.events.emit(Failed(key=record.key, reason=error.message))
+        try:
+            await self._write(record.moved(state, utc_now(), error=error.message))
+        except JournalError as unwritten:
+            # What became of the job matters more than that it could not be written down.
+            raise error from unwritten
 
     def watch(self, accepted: Accepted, timeout_s: float | None) -> Watch:
         """Begin to wait for a task that was just accepted, at most *timeout_s* seconds."""
@@ -206,7 +263,7 @@ class Calls:
         if watch.task is None:
             raise watch.timeout()
         if phase(watch.task) is not Phase.COMPLETED:
-            raise failure(watch.task)
+            raise failure(watch.task, request)
         return Video.of(watch.task, request, self._download)
 
     async def _download(self, video: Video, path: Path) -> Path:
@@ -223,7 +280,7 @@ class Calls:
         if anyio.current_time() >= watch.deadline:
             raise watch.timeout()
         with anyio.CancelScope(deadline=watch.deadline):
-            await self._turn(self.admission.poll_at)
+            await self._turn(self.admission.polls)
             reply = await self.transport.query(watch.task_id)
             return await self._take_in(watch, key, reply)
         raise watch.timeout()
@@ -232,23 +289,24 @@ class Calls:
         now = anyio.current_time()
         changed = watch.read(reply, now, utc_now(), self.jitter())
         if watch.again is not None:
-            self._throttle(key, watch.task_id, watch.again, watch.due - now)
+            if watch.again.wait_s is not None:
+                self.admission.close(now, watch.again.wait_s)
+            self._throttled(key, watch.task_id, watch.again, watch.due - now)
         if changed and watch.task is not None:
             await self._changed(key, watch.task)
         return changed
 
-    def _throttle(self, key: str | None, task_id: str | None, again: Again, wait_s: float) -> None:
-        if again.wait_s is not None:
-            self.admission.close_until(anyio.current_time() + again.wait_s)
+    def _throttled(self, key: str | None, task_id: str | None, again: Again, wait_s: float) -> None:
         reason = again.error.message
         self.events.emit(Throttled(key=key, task_id=task_id, wait_s=wait_s, reason=reason))
 
     async def _changed(self, key: str | None, task: TaskState) -> None:
         state = _STATES[phase(task)]
-        record = None if key is None else await self.journal.get(key)
-        if record is not None and record.state is JobState.SUBMITTED:
-            moved = record.moved(state, utc_now(), task_status=task.status, error=task.error)
-            await self.journal.put(moved)
+        try:
+            await self._record_change(key, task, state)
+        except JournalError as unwritten:
+            # The id is on record, so the job can be taken up; a video must not be lost over it.
+            _log.error("%s", unwritten)
         self.events.emit(StateChanged(key=key, task_id=task.id, status=task.status))
         if state is JobState.COMPLETED:
             self.events.emit(Completed(key=key, task_id=task.id))
@@ -256,12 +314,36 @@ class Calls:
             reason = task.error or "no reason given"
             self.events.emit(Failed(key=key, task_id=task.id, reason=reason))
 
-    async def _turn(self, reserve: Callable[[float], float]) -> None:
-        """Wait for a time of one's own, and behind the gate if it closes meanwhile."""
-        at = reserve(anyio.current_time())
+    async def _record_change(self, key: str | None, task: TaskState, state: JobState) -> None:
+        record = None if key is None else await self.journal.get(key)
+        if record is None or record.state is not JobState.SUBMITTED:
+            return
+        words = None if task.error is None else redact(record.request, task.error)
+        await self._write(record.moved(state, utc_now(), task_status=task.status, error=words))
+
+    async def _turn(self, lane: Lane) -> None:
+        """Wait for a time of one's own, and for another one if the gate closes meanwhile."""
+        at = lane.take(anyio.current_time())
         while at > anyio.current_time():
             await anyio.sleep_until(at)
-            at = self.admission.open_from
+            if lane.open_from > at:
+                at = lane.take(at)
+
+    async def fetch_into(
+        self, folder: Path, video: Video, index: int, name: str | None, key: str | None
+    ) -> Path:
+        """Bring a batch's video into *folder*, under a name that no other file has.
+
+        Raises:
+            DownloadError: See ``Video.download``.
+        """
+        with download.writing(folder, video.id):
+            path = download.free_path(folder, index, name, self._promised)
+        self._promised.add(path)
+        try:
+            return await self.fetch(video, path, key)
+        finally:
+            self._promised.discard(path)
 
     async def fetch(self, video: Video, path: Path, key: str | None = None) -> Path:
         """Bring a video to disk; a URL that is gone is asked for once more.
@@ -291,3 +373,8 @@ _STATES = {
     Phase.COMPLETED: JobState.COMPLETED,
     Phase.FAILED: JobState.FAILED,
 }
+
+
+def _key_is_taken() -> InvalidRequest:
+    message = "is the key of another job of this session: give each job a key of its own"
+    return InvalidRequest([Violation("key.unique", "key", message)])

@@ -7,11 +7,14 @@ host, and its URL, which may be signed, gets into no message.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import re
+import tempfile
 import unicodedata
 import uuid
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,9 +24,11 @@ import attrs
 from yarl import URL
 
 from seedance_async.errors import DownloadError, VideoExpired
+from seedance_async.paid import finish
 
-# No total: a large file on a slow line may take as long as it moves.
-_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=60, sock_connect=15, sock_read=60)
+# A video is some ten megabytes: half an hour is for a slow line, and an end for one that drips.
+_TIMEOUT = aiohttp.ClientTimeout(total=1800, connect=60, sock_connect=15, sock_read=60)
+_MAX_BYTES = 4 << 30  # a thousand times a long video; our choice
 _TRIES = 4
 _PAUSE_S = 1.0
 _WRITE_BYTES = 1 << 20  # one hop to a thread a megabyte, our choice
@@ -39,11 +44,18 @@ def file_name(index: int, name: str | None) -> str:
     return f"{index + 1:04d}{'-' if safe else ''}{safe}.mp4"
 
 
-def free_path(folder: Path, index: int, name: str | None) -> Path:
-    """Give the place of a batch's file: a video that is there already was paid for and stays."""
+def free_path(folder: Path, index: int, name: str | None, taken: Collection[Path]) -> Path:
+    """Give the place of a batch's file: a video that is there already was paid for and stays.
+
+    Args:
+        folder: Where to.
+        index: The job's place from 0.
+        name: What a person calls it.
+        taken: Files that are not there yet, but promised to others.
+    """
     path = first = folder / file_name(index, name)
     for number in itertools.count(2):
-        if not path.exists():
+        if path not in taken and not path.exists():
             break
         path = first.with_stem(f"{first.stem}-{number}")
     return path
@@ -62,18 +74,40 @@ async def fetch(http: aiohttp.ClientSession, url: str, path: Path, task_id: str)
     target = _verbatim(url)
     if target is None:
         raise DownloadError("the provider gave a URL that cannot be fetched", task_id)
+    if not path.name:
+        raise DownloadError(f"cannot write {str(path)!r}: it names no file", task_id)
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        file = await asyncio.to_thread(_open, part)
+    with writing(path, task_id):
+        # To its end, though cancelled: a file that is opened is a file to be closed.
+        file = await finish(asyncio.to_thread(_open, part))
         try:
             transfer = _Transfer(http=http, url=target, task_id=task_id, file=file)
             await transfer.run()
             return await asyncio.to_thread(_settle, file, part, path, task_id)
         finally:
             _discard(file, part)
-    except OSError as exc:
-        reason = exc.strerror or type(exc).__name__
+
+
+@contextlib.contextmanager
+def writing(path: Path, task_id: str | None = None) -> Iterator[None]:
+    """Turn what a file system may raise in the block into a ``DownloadError`` about *path*."""
+    try:
+        yield
+    except (OSError, ValueError) as exc:  # ValueError: a NUL, or letters that it has no form for
+        reason = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
         raise DownloadError(f"cannot write {path}: {reason}", task_id) from exc
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make *folder* and see whether files can be written there.
+
+    Raises:
+        DownloadError: They cannot.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
 
 
 def _open(part: Path) -> BinaryIO:
@@ -95,8 +129,10 @@ def _settle(file: BinaryIO, part: Path, path: Path, task_id: str) -> int:
 
 
 def _discard(file: BinaryIO, part: Path) -> None:
-    file.close()
-    part.unlink(missing_ok=True)
+    try:
+        file.close()
+    finally:
+        part.unlink(missing_ok=True)
 
 
 class _BrokenError(Exception):
@@ -111,6 +147,7 @@ class _Transfer:
     file: BinaryIO
     got_bytes: int = 0
     etag: str | None = None
+    size_bytes: int | None = None
 
     async def run(self) -> None:
         for tried in range(1, _TRIES + 1):
@@ -136,26 +173,34 @@ class _Transfer:
             ) as response:
                 await self._receive(response)
         # aiohttp's own words may hold the URL: only the class is told, and nothing is chained.
-        except (aiohttp.ClientError, TimeoutError) as exc:
+        # ValueError: a redirect to a host that has no form in IDNA.
+        except (aiohttp.ClientError, TimeoutError, ValueError) as exc:
             raise _BrokenError(type(exc).__name__) from None
 
     async def _receive(self, response: aiohttp.ClientResponse) -> None:
         if response.status in _GONE:
             message = f"the provider no longer has the video (HTTP {response.status})"
             raise VideoExpired(message, self.task_id)
-        goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {self.got_bytes}-")
+        goes_on = self._goes_on(response)
         if response.status == _OK or (response.status == _PARTIAL and not goes_on):
             await self._restart()
         if response.status not in (_OK, _PARTIAL) or (response.status == _PARTIAL and not goes_on):
             raise _BrokenError(f"HTTP {response.status}")
         self.etag = _strong(response.headers.get("ETag"))
+        self.size_bytes = _whole_size(response)
         await self._write_all(response)
-        expected = _whole_size(response)
-        if expected is not None and self.got_bytes != expected:
-            raise _BrokenError(f"{self.got_bytes} of {expected} bytes came")
+        if self.size_bytes is not None and self.got_bytes != self.size_bytes:
+            raise _BrokenError(f"{self.got_bytes} of {self.size_bytes} bytes came")
+
+    def _goes_on(self, response: aiohttp.ClientResponse) -> bool:
+        """Tell whether this is the rest of the very file whose beginning is on disk."""
+        start, _, _ = response.headers.get("Content-Range", "").partition("-")
+        same_etag = _strong(response.headers.get("ETag")) == self.etag
+        same_size = self.size_bytes in (None, _whole_size(response))
+        return start == f"bytes {self.got_bytes}" and same_etag and same_size
 
     async def _restart(self) -> None:
-        self.got_bytes = 0
+        self.got_bytes, self.size_bytes = 0, None
         self.file.seek(0)
         await asyncio.to_thread(self.file.truncate)
 
@@ -173,8 +218,10 @@ class _Transfer:
         await self._write(bytes(pending))
 
     async def _write(self, data: bytes) -> None:
-        await asyncio.to_thread(self.file.write, data)
         self.got_bytes += len(data)
+        if self.got_bytes > _MAX_BYTES:
+            raise DownloadError("the video is larger than 4 GiB and was given up", self.task_id)
+        await asyncio.to_thread(self.file.write, data)
 
 
 def _verbatim(url: str) -> URL | None:
@@ -193,7 +240,9 @@ def _strong(etag: str | None) -> str | None:
 
 
 def _whole_size(response: aiohttp.ClientResponse) -> int | None:
+    if "Content-Encoding" in response.headers:
+        return None  # what is counted here is what came out of the decoder
     if response.status == _PARTIAL:
         total = response.headers.get("Content-Range", "").rpartition("/")[2]
-        return int(total) if total.isdecimal() else None
+        return int(total) if re.fullmatch(r"\d{1,18}", total, re.ASCII) else None
     return response.content_length

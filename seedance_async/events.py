@@ -107,5 +107,8 @@ class Stream:
         for subscriber in tuple(self._subscribers):
             try:
                 subscriber(event)
-            except Exception:  # noqa: BLE001 -- whatever a subscriber does wrong stays with it
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            # Whatever a subscriber does wrong stays with it; a cancellation of its own included.
+            except BaseException:  # noqa: BLE001
                 _log.exception("a subscriber failed on %s", type(event).__name__)

@@ -29,7 +29,12 @@ _PRIVATE_SUFFIXES = frozenset(
         "home.arpa",
     ]
 )
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
+# Where an IPv6 address holds an IPv4 one in its last 32 bits: RFC 6052 (NAT64), RFC 4291 2.5.5.1
+# (IPv4-compatible), RFC 2765 (IPv4-translated).
+_EMBEDDING = tuple(
+    ipaddress.IPv6Network(network) for network in ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96")
+)
+_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")  # RFC 8215
 _OCTET_BITS = 8
 _ADDRESS_BITS = 32
 _MAX_PARTS = 4
@@ -48,7 +53,10 @@ def is_public(host: str) -> bool:
 
     Source: contract rule ``media.public``.
     """
-    name = unicodedata.normalize("NFKC", unquote(host)).strip("[]").rstrip(".").lower()
+    name = unicodedata.normalize("NFKC", unquote(host)).replace("\N{IDEOGRAPHIC FULL STOP}", ".")
+    name = name.strip("[]").rstrip(".").lower()
+    if not name.isprintable():  # IDNA drops some of them, and C libraries stop at a NUL
+        return False
     address = _address(name.partition("%")[0])
     if address is not None:
         return _is_public_address(address)
@@ -96,8 +104,10 @@ def _number(part: str) -> int | None:
 def _is_public_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
-        if address in _NAT64:
+        if any(address in network for network in _EMBEDDING):
             inner = ipaddress.IPv4Address(int(address) & (1 << _ADDRESS_BITS) - 1)
         if inner is not None:
             return _is_public_address(inner)
+        if address.is_site_local or address in _LOCAL_NAT64:
+            return False
     return address.is_global and not address.is_multicast

@@ -95,6 +95,8 @@ class _Expected(NamedTuple):
 # the best schedule that knows the distribution; our choice of three quarters of the lower bound.
 _FAST = _Expected(earliest_s=45.0, latest_s=180.0, interval_s=8.0)
 _STANDARD = _Expected(earliest_s=90.0, latest_s=300.0, interval_s=15.0)
+# A server that hints 0 does not want to be asked without a pause. Our choice.
+_SHORTEST_HINT_S = 0.1
 _FAST_MODELS = frozenset({Model.SEEDANCE_2_0_FAST, Model.SEEDANCE_2_0_FAST_PRO})
 
 
@@ -103,7 +105,7 @@ class Adaptive:
     """Ask when the video is likely to be ready: not before, then steadily, then less often.
 
     The first query comes shortly before the model's published earliest end. A hint of the
-    server takes precedence over all of it.
+    server takes precedence, within a tenth of a second and the ceiling.
 
     Args:
         floor_s: The shortest delay in seconds, above 0, unless the server hints a shorter one.
@@ -121,7 +123,7 @@ class Adaptive:
         """Give the delay that fits the task's age, 0 to 10 % longer so that equal ones spread."""
         spread = 1 + waiting.jitter / 10
         if waiting.hint_s is not None:
-            return waiting.hint_s * spread
+            return min(max(waiting.hint_s, _SHORTEST_HINT_S), self.ceiling_s) * spread
         expected = _FAST if waiting.model in _FAST_MODELS else _STANDARD
         delay_s = expected.interval_s
         if waiting.age_s < expected.earliest_s:

@@ -14,11 +14,16 @@ import anyio
 R = TypeVar("R")
 
 
-async def finish(work: Coroutine[Any, Any, R]) -> R:
+async def finish(work: Coroutine[Any, Any, R], among: set[asyncio.Task[Any]] | None = None) -> R:
     """Await *work* to its end even if cancelled meanwhile, then honour the cancellation.
 
     For the one step that costs money: *work* sends the create and writes the task's id down,
     and must bound its own time.
+
+    Args:
+        work: What must not be cut in two.
+        among: Where to list the work's task while it runs, for somebody who has to wait for it
+            although its caller is gone.
 
     Returns:
         What *work* returns, behind a cancelled scope too: a scope cancels at the next await.
@@ -31,6 +36,9 @@ async def finish(work: Coroutine[Any, Any, R]) -> R:
     # edge-triggered and goes straight through a shield, so *work* has a task of its own, which
     # ``wait`` does not cancel along with us.
     inner = asyncio.create_task(work)
+    if among is not None:
+        among.add(inner)
+        inner.add_done_callback(among.discard)
     interrupted: asyncio.CancelledError | None = None
     while not inner.done():
         try:

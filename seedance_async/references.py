@@ -32,13 +32,18 @@ def problem(value: Any) -> str | None:
         return "is not a valid URL: check its host and port"
     if url.scheme not in ("http", "https"):
         return _scheme_problem(url.scheme)
-    if not url.hostname or not valid_port:
+    if not url.hostname or not valid_port or not _has_sound_labels(url.hostname):
         return "is a URL without a valid host: write it in full, https://host/path"
     if "@" in url.netloc:
         return "carries credentials in its host part: use a URL that needs none"
     if "\\" in value or any(char == " " or not char.isprintable() for char in value):
         return "has white space, a backslash or a control character in it: percent-encode it"
     return None
+
+
+def _has_sound_labels(host: str) -> bool:
+    """Tell whether a host's labels have lengths that DNS allows (RFC 1035); the last dot may be."""
+    return all(0 < len(label) < 64 for label in host.removesuffix(".").split("."))  # noqa: PLR2004
 
 
 def _scheme_problem(scheme: str) -> str:

@@ -25,14 +25,18 @@ def _entries(value: Any) -> Any:
 
 
 def _ids(value: Any) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value or ())
+    if value is None:
+        return ()
+    return tuple(value) if isinstance(value, list | tuple | set | frozenset) else (value,)
 
 
 def _private(value: Any) -> str:
     """Show that there is something and how much, never what: it may be signed or personal."""
     if isinstance(value, str):
         return f"<{len(value)} characters>"
-    return repr(value) if not value else f"<{len(value)} entries>"
+    if isinstance(value, tuple | dict) and value:
+        return f"<{len(value)} entries>"
+    return "()" if value == () else "None" if value is None else f"<{type(value).__name__}>"
 
 
 def _metadata(value: Any) -> Any:
@@ -138,6 +142,19 @@ class VideoRequest:
             if fields[name] == ():
                 del fields[name]
         return fields
+
+
+def redact(request: VideoRequest, words: str) -> str:
+    """Take a request's prompt and media URLs out of what a provider said about it."""
+    medias = [value for _, value in rules.media_references(request._given())]
+    for secret in (request.prompt, *medias):
+        if isinstance(secret, str) and len(secret) >= _QUOTED_CHARS:
+            words = words.replace(secret, "<...>")
+    return words
+
+
+# What is shorter could be part of any word. Our choice.
+_QUOTED_CHARS = 8
 
 
 @attrs.frozen(kw_only=True)
@@ -247,9 +264,9 @@ def _json_violations(field: str, value: Any) -> Iterator[Violation]:
         yield Violation(f"{field}.json", field, message)
 
 
-def _waive_violations(waive: Iterable[str]) -> Iterator[Violation]:
+def _waive_violations(waive: Iterable[Any]) -> Iterator[Violation]:
     for rule in waive:
-        if rule not in rules.RULE_IDS:
+        if not isinstance(rule, str) or rule not in rules.RULE_IDS:
             close = difflib.get_close_matches(str(rule), rules.RULE_IDS, n=1)
             hint = f"did you mean {close[0]}?" if close else "the docs list all rules"
             yield Violation("waive.known", "waive", f"{str(rule)!r} is no rule's id: {hint}")

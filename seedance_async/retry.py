@@ -22,7 +22,7 @@ from seedance_async.errors import (
     UnexpectedAnswer,
 )
 from seedance_async.lifecycle import Phase, phase
-from seedance_async.request import VideoRequest
+from seedance_async.request import VideoRequest, redact
 from seedance_async.wire import Answer, BusinessFailure, NoAnswer, Reply, TaskState
 
 _REFUSALS: dict[int, type[AnswerError]] = {
@@ -38,6 +38,7 @@ _REFUSALS: dict[int, type[AnswerError]] = {
 _TOO_MANY = 429
 _UNAVAILABLE = 503
 _HTTP_OK = range(200, 300)
+_CODE_DIGITS = 3
 _HTTP_CLIENT_ERRORS = range(400, 500)
 
 
@@ -81,12 +82,16 @@ def judge_create(
     if reply.status == _TOO_MANY or (reply.status == _UNAVAILABLE and wait_s is not None):
         return _busy(reply, wait_s)
     if reply.status in _REFUSALS:
-        return _REFUSALS[reply.status](wire.failure_message(reply), None, reply.status)
+        words = redact(request, wire.failure_message(reply))
+        return _REFUSALS[reply.status](words, None, reply.status)
     if reply.status not in _HTTP_OK:
         return _lost(wire.failure_message(reply), reply.status, key, request)
     read = wire.read_task(reply.body)
     if isinstance(read, BusinessFailure):
-        return RequestRefused(read.message, None, reply.status)
+        if read.code is not None and read.code.startswith("5") and len(read.code) == _CODE_DIGITS:
+            # A gateway's 5xx in the clothes of a success knows no more than a real one.
+            return _lost(read.message, reply.status, key, request)
+        return RequestRefused(redact(request, read.message), None, reply.status)
     if isinstance(read, wire.Unreadable):
         return _lost(f"HTTP {reply.status} with {read.reason}", reply.status, key, request)
     return read
@@ -122,8 +127,9 @@ def _busy(reply: Answer, wait_s: float | None) -> Again:
 
 
 def _lost(reason: str, status: int | None, key: str, request: VideoRequest) -> SubmissionUnknown:
+    why = redact(request, reason)
     message = (
-        f"the create of job {key} was sent and its answer is lost ({reason}): a task may exist "
+        f"the create of job {key} was sent and its answer is lost ({why}): a task may exist "
         "and be billed, so it is not sent again; look for it in the provider's billing"
     )
     return SubmissionUnknown(message, None, status, key, request.digest)

@@ -227,9 +227,13 @@ def _not_public(given: Given) -> Iterator[Fault]:
 
 
 def _shown(value: Any) -> str:
-    return repr(value if len(repr(value)) <= _SHOWN_CHARS else f"{str(value)[:_SHOWN_CHARS]}…")
+    if isinstance(value, int) and abs(value) >= _HUGE:
+        return "a huge number"  # whose digits Python refuses to spell
+    shown = repr(value)
+    return shown if len(shown) <= _SHOWN_CHARS else f"{shown[:_SHOWN_CHARS]}…"
 
 
+_HUGE = 10**18
 _SHOWN_CHARS = 40
 _NOT_PUBLIC = (
     "points to a host that the provider cannot reach (loopback, private or link-local): put the "

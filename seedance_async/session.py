@@ -29,11 +29,12 @@ from seedance_async.events import Stream, Subscriber
 from seedance_async.journal import Journal, MemoryJournal
 from seedance_async.lifecycle import JobRecord, JobState
 from seedance_async.pacing import Adaptive, Pacing
+from seedance_async.paid import finish
 from seedance_async.request import Job, VideoRequest
-from seedance_async.results import BatchReport, Video
+from seedance_async.results import BatchReport, Outcome, Video
 from seedance_async.retry import Retries
 from seedance_async.transport import DEFAULT_TIMEOUT, Transport
-from seedance_async.watch import Watch
+from seedance_async.watch import Watch, check_timeout
 from seedance_async.wire import TaskState
 
 DEFAULT_WAIT_S = 3600.0  # ten times the longest published estimate and more; our choice
@@ -124,8 +125,7 @@ class VideoTask:
         return watch.task
 
     def _watch(self, timeout_s: float | None) -> Watch:
-        if timeout_s is not None and not timeout_s >= 0:
-            raise ValueError(f"timeout_s must be 0 or more seconds, or None, not {timeout_s!r}")
+        check_timeout(timeout_s)
         # The create's polling hint is for the first wait alone.
         accepted, self._accepted = self._accepted, None
         if accepted is not None:
@@ -194,6 +194,7 @@ class SeedanceSession:
         self._retries = retries or Retries()
         self._http: aiohttp.ClientSession | None = None
         self._opened: Calls | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
         self._under_way: dict[anyio.CancelScope, asyncio.Task[object] | None] = {}
         self._one_ended = anyio.Event()
@@ -204,6 +205,7 @@ class SeedanceSession:
     async def __aenter__(self) -> Self:
         if self._opened is not None or self._closing:
             raise SessionClosed("a session is entered once; make a new one")
+        self._loop = asyncio.get_running_loop()
         if self._given_http is None:
             connector = aiohttp.TCPConnector(limit=_MAX_CONNECTIONS)
             self._http = aiohttp.ClientSession(connector=connector)
@@ -236,16 +238,21 @@ class SeedanceSession:
         Waits for creates that are on the wire, as long as their timeout lets them take.
         """
         self._closing = True
-        me = asyncio.current_task()
         for scope in tuple(self._under_way):
             scope.cancel()
+        # To its end, whatever cancels the caller: connections are closed behind the creates.
+        await finish(self._wind_up(asyncio.current_task()))
+
+    async def _wind_up(self, closer: asyncio.Task[object] | None) -> None:
         margin_s = (self._timeout.total or 0) + _CLOSING_MARGIN_S
-        with anyio.move_on_after(margin_s, shield=True):
-            # An operation of this very task is around this call, and cannot end before it.
-            while any(task is not me for task in self._under_way.values()):
+        with anyio.move_on_after(margin_s):
+            while self._opened is not None and self._opened.on_the_wire:
+                await asyncio.wait(self._opened.on_the_wire)
+            # An operation of the closing task is around its call, and cannot end before it.
+            while any(task is not closer for task in self._under_way.values()):
                 await self._one_ended.wait()
-            if self._http is not None:
-                await self._http.close()
+        if self._http is not None:
+            await self._http.close()
 
     @property
     def _calls(self) -> Calls:
@@ -258,6 +265,8 @@ class SeedanceSession:
         """Run the block so that closing the session ends it."""
         if self._closing:
             raise SessionClosed("the session is closed", task_id)
+        if self._loop is not asyncio.get_running_loop():
+            raise RuntimeError("the session belongs to another event loop: open one in each loop")
         with anyio.CancelScope() as scope:
             self._under_way[scope] = asyncio.current_task()
             try:
@@ -312,6 +321,7 @@ class SeedanceSession:
         Raises:
             SeedanceError: All that ``submit`` and ``VideoTask.wait`` raise.
         """
+        check_timeout(timeout_s)
         task = await self.submit(request, key=key)
         return await task.wait(timeout_s)
 
@@ -357,7 +367,7 @@ class SeedanceSession:
                 calls,
                 requests,
                 max_in_flight=limit.max_in_flight,
-                timeout_s=timeout_s,
+                timeout_s=check_timeout(timeout_s),
                 out_dir=None if out_dir is None else Path(out_dir),
             ) as outcomes:
                 yield outcomes
@@ -375,10 +385,11 @@ class SeedanceSession:
         Takes what ``batch`` takes. Keeps every outcome in memory.
         """
         started = anyio.current_time()
+        ended: list[Outcome] = []
         async with self.batch(
             requests, max_in_flight=max_in_flight, timeout_s=timeout_s, out_dir=out_dir
         ) as outcomes:
-            ended = [outcome async for outcome in outcomes]
+            ended += [outcome async for outcome in outcomes]
         ended.sort(key=lambda outcome: outcome.index)
         return BatchReport(outcomes=tuple(ended), wall_s=anyio.current_time() - started)
 

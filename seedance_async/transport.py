@@ -24,6 +24,7 @@ _NOTHING_SENT = (
     aiohttp.ClientHttpProxyError,  # the proxy refused to connect us
     aiohttp.ServerFingerprintMismatch,
     aiohttp.InvalidURL,
+    UnicodeError,  # a host that IDNA has no form for, found by the resolver
 )
 
 
@@ -39,7 +40,11 @@ class Transport:
         self.http = http
         self._account = account
         bearer = f"Bearer {account.api_key}"
-        self._headers = {"Authorization": bearer, "Accept": "application/json"}
+        self._headers = {
+            "Authorization": bearer,
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+        }
         self._json_headers = {**self._headers, "Content-Type": "application/json; charset=utf-8"}
         self._timeout = timeout
 
@@ -67,27 +72,39 @@ class Transport:
                 return await self._read(response)
         except _NOTHING_SENT as exc:
             return NoAnswer(sent=False, reason=_reason(exc))
-        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+        # Whatever else may be raised by now: nobody knows how far the call got.
+        except Exception as exc:  # noqa: BLE001
             return NoAnswer(sent=True, reason=_reason(exc))
 
     async def _read(self, response: aiohttp.ClientResponse) -> Answer | NoAnswer:
         body = bytearray()
-        async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) > _MAX_BODY_BYTES:
-                return NoAnswer(sent=True, reason="an answer of more than 1 MiB")
+        try:
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > _MAX_BODY_BYTES:
+                    return NoAnswer(sent=True, reason="an answer of more than 1 MiB")
+        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+            # Headers that lie about the body's end must not lose an id that has arrived.
+            if not body:
+                return NoAnswer(sent=True, reason=_reason(exc))
         return Answer(response.status, response.headers, self._without_key(bytes(body)))
 
     def _without_key(self, body: bytes) -> bytes:
         # What a failed call says goes into exceptions, and a provider may quote the key in it.
         # A key too short to be one could be part of any word, a URL's included.
         key = self._account.api_key
-        return body.replace(key.encode(), b"***") if len(key) >= _MIN_SECRET_CHARS else body
+        if len(key) < _MIN_SECRET_CHARS:
+            return body
+        # The second is how PHP writes a slash in JSON.
+        for spelled in (key, key.replace("/", "\\/")):
+            body = body.replace(spelled.encode(), b"***")
+        return body
 
 
 def _reason(exc: BaseException) -> str:
     """Name the failure by its class and the system's words; an URL could be in any others."""
-    system = exc.os_error if isinstance(exc, aiohttp.ClientConnectorError) else exc
+    # ``getattr``: aiohttp's certificate error has the property, and raises in it.
+    system = getattr(exc, "os_error", exc)
     words = getattr(system, "strerror", None)
     name = type(exc).__name__
     return f"{name}: {words}" if isinstance(words, str) and words else name

@@ -11,6 +11,7 @@ from seedance_async import wire
 from seedance_async.errors import VideoFailed, WaitTimeout
 from seedance_async.lifecycle import Phase, phase
 from seedance_async.pacing import Pacing, Waiting
+from seedance_async.request import VideoRequest, redact
 from seedance_async.retry import Again, Patience, Retries, judge_query
 from seedance_async.wire import Answer, Reply, TaskState
 
@@ -111,7 +112,20 @@ class Watch:
         )
 
 
-def failure(task: TaskState) -> VideoFailed:
+def failure(task: TaskState, request: VideoRequest | None) -> VideoFailed:
     """Make the error for a task that the provider ended without a video."""
-    reason = task.error or "no reason given"
-    return VideoFailed(f"the task {task.status}: {reason}", task.id, task.error, task.status)
+    reason = task.error if task.error is None or request is None else redact(request, task.error)
+    message = f"the task {task.status}: {reason or 'no reason given'}"
+    return VideoFailed(message, task.id, reason, task.status)
+
+
+def check_timeout(timeout_s: float | None) -> float | None:
+    """Check a wait's bound before anything is paid for.
+
+    Raises:
+        ValueError: It is no number of seconds from 0.
+    """
+    is_number = isinstance(timeout_s, int | float) and not isinstance(timeout_s, bool)
+    if timeout_s is not None and not (is_number and timeout_s >= 0):
+        raise ValueError(f"timeout_s must be 0 or more seconds, or None, not {timeout_s!r}")
+    return timeout_s

@@ -89,7 +89,7 @@ class TaskState:
     video_url: str | None = attrs.field(default=None, repr=False)
     actual_duration_s: float | None = None
     total_tokens: int | None = None
-    error: str | None = None
+    error: str | None = attrs.field(default=None, repr=False)
     raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
 
 
@@ -98,6 +98,7 @@ class BusinessFailure:
     """A readable answer that says no, under whatever HTTP status, and names no task."""
 
     message: str
+    code: str | None = None
 
 
 @attrs.frozen(eq=False)
@@ -126,12 +127,17 @@ def given_fields(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def quote_id(task_id: str) -> str:
     """Quote an id for a path, so that no id can name another resource."""
-    return quote(task_id, safe="")
+    return quote(task_id, safe="", errors="surrogatepass")
 
 
 def dump(value: Mapping[str, Any]) -> bytes:
     """Serialise as the API takes it: JSON, its text escaped to ASCII, which is UTF-8 too."""
     return json.dumps(value, separators=(",", ":")).encode("ascii")
+
+
+@functools.cache
+def _query_of_a_url() -> re.Pattern[str]:
+    return re.compile(r"(https?://[^\s?#\"']+)[?#][^\s\"']*", re.IGNORECASE)
 
 
 @functools.cache
@@ -162,13 +168,16 @@ def read_task(
     if isinstance(loaded, Unreadable):
         return loaded
     inner = loaded.get("data")
-    fields = inner if "id" not in loaded and isinstance(inner, Mapping) else loaded
+    wrapped = isinstance(inner, Mapping) and (inner.get("id") or not loaded.get("id"))
+    fields: Mapping[str, Any] = inner if wrapped else loaded  # type: ignore[assignment]
     task_id = _text(fields.get("id"))
     if task_id is None and asked_id is not None and _text(fields.get("status")) is not None:
         task_id = asked_id
     if task_id is None:
         failure = read_failure(loaded)
-        return BusinessFailure(failure) if failure is not None else Unreadable("no task id in it")
+        if failure is None:
+            return Unreadable("no task id in it")
+        return BusinessFailure(failure, _text(loaded.get("code")))
     if asked_id not in (None, task_id):
         return Unreadable("it speaks of another task")
     state: TaskState = _structure_task()({**fields, "id": task_id, "raw": dict(loaded)}, TaskState)
@@ -217,11 +226,11 @@ def retry_after_s(headers: Mapping[str, str], now: dt.datetime) -> float | None:
         return float(value)
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+        if date.tzinfo is None:  # "-0000", which means UTC of unknown origin
+            date = date.replace(tzinfo=dt.UTC)
+        return max(0.0, (date - now).total_seconds())
+    except (ValueError, OverflowError):
         return None
-    if date.tzinfo is None:  # "-0000", which means UTC of unknown origin
-        date = date.replace(tzinfo=dt.UTC)
-    return max(0.0, (date - now).total_seconds())
 
 
 def _text(value: Any) -> str | None:
@@ -236,11 +245,15 @@ def _words(value: Any) -> str | None:
         value = next((value[name] for name in ("message", "msg", "code") if value.get(name)), value)
     if value is None or value in ("", {}, []):
         return None
-    return _clip(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    try:
+        return _clip(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    except RecursionError:
+        return "an error without readable words"
 
 
 def _clip(text: str) -> str:
-    line = " ".join(text.split())
+    # A URL that a provider quotes may be signed: what comes after its path stays out.
+    line = _query_of_a_url().sub(r"\1?...", " ".join(text.split()))
     return line if len(line) <= _QUOTED_CHARS else f"{line[:_QUOTED_CHARS]}…"
 
 
@@ -266,7 +279,8 @@ def _count(value: Any) -> int | None:
 
 def _moment(value: Any) -> dt.datetime | None:
     try:
-        return dt.datetime.fromtimestamp(_number(value) or 0, dt.UTC) if value else None
+        number = _number(value)
+        return None if number is None else dt.datetime.fromtimestamp(number, dt.UTC)
     except (ValueError, OverflowError, OSError):
         return None
 

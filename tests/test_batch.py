@@ -13,6 +13,7 @@ import pytest
 from conftest import DONE, ScriptedApi, error, reset, task_json
 
 from seedance_async import (
+    DownloadError,
     Fixed,
     InvalidRequest,
     Job,
@@ -338,17 +339,47 @@ async def test_a_video_that_is_there_already_was_paid_for_and_stays(
     assert len(list(tmp_path.iterdir())) == 3
 
 
-async def test_a_folder_that_cannot_be_written_fails_no_job_and_keeps_the_videos(
+@pytest.mark.parametrize("wrong", ["file", "file/below", "nul\0", "x" * 300])
+async def test_a_folder_that_cannot_be_written_is_told_before_anything_is_paid(
+    session: SeedanceSession, emulator: Emulator, tmp_path: Path, wrong: str
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DownloadError, match="cannot write"):
+        await session.run_batch(requests(2), out_dir=tmp_path / wrong)
+    assert emulator.stats.accepted == 0
+
+
+async def test_a_folder_that_goes_away_fails_no_job_and_keeps_the_videos(
     session: SeedanceSession, tmp_path: Path
 ) -> None:
-    in_the_way = tmp_path / "videos"
-    in_the_way.write_text("a file, not a folder")
-    report = await session.run_batch(requests(2), out_dir=in_the_way)
+    folder = tmp_path / "videos"
+
+    def vanishing() -> Iterator[VideoRequest]:
+        yield from requests(2)
+        folder.rmdir()
+        folder.write_text("a file, not a folder")
+
+    report = await session.run_batch(vanishing(), out_dir=folder)
     assert statuses(report.outcomes) == ["completed", "completed"]
     assert not report.ok
     for outcome in report.outcomes:
         assert outcome.video is not None
         assert "cannot write" in str(outcome.error)
+
+
+async def test_two_batches_into_one_folder_overwrite_nothing(
+    session: SeedanceSession, tmp_path: Path
+) -> None:
+    reports = []
+
+    async def run() -> None:
+        reports.append(await session.run_batch(requests(3), out_dir=tmp_path))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(run)
+        group.start_soon(run)
+    paths = {outcome.path for report in reports for outcome in report.outcomes}
+    assert len(paths) == len(list(tmp_path.iterdir())) == 6
 
 
 async def test_closing_the_session_ends_its_batches(session: SeedanceSession) -> None:

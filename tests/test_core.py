@@ -108,7 +108,8 @@ def test_adaptive_asks_an_overdue_task_less_and_less_often() -> None:
 
 def test_a_hint_of_the_server_goes_first() -> None:
     assert Adaptive().delay_s(waiting(hint_s=0.25)) == 0.25
-    assert Adaptive().delay_s(waiting(hint_s=300)) == 300
+    assert Adaptive().delay_s(waiting(hint_s=0)) == 0.1
+    assert Adaptive(ceiling_s=60).delay_s(waiting(hint_s=999_999)) == 60
 
 
 @given(st.floats(0, 1e7), st.integers(0, 10**6), st.floats(0, 1, exclude_max=True), st.booleans())
@@ -144,29 +145,35 @@ def test_settings_that_make_no_sense_are_refused(make: Any) -> None:
 
 def test_without_limits_everybody_goes_at_once() -> None:
     admission = Admission(Limits())
-    assert [admission.create_at(5) for _ in range(3)] == [5, 5, 5]
-    assert [admission.poll_at(5) for _ in range(3)] == [5, 5, 5]
+    assert [admission.creates.take(5) for _ in range(3)] == [5, 5, 5]
+    assert [admission.polls.take(5) for _ in range(3)] == [5, 5, 5]
 
 
 def test_rates_space_what_they_limit() -> None:
     admission = Admission(Limits(creates_per_minute=6, polls_per_second=2))
-    assert [admission.create_at(0) for _ in range(3)] == [0, 10, 20]
-    assert [admission.poll_at(0) for _ in range(3)] == [0, 0.5, 1.0]
-    assert admission.create_at(100) == 100
+    assert [admission.creates.take(0) for _ in range(3)] == [0, 10, 20]
+    assert [admission.polls.take(0) for _ in range(3)] == [0, 0.5, 1.0]
+    assert admission.creates.take(100) == 100
 
 
 def test_one_gate_holds_everybody_and_only_ever_later() -> None:
     admission = Admission(Limits())
-    admission.close_until(30)
-    admission.close_until(20)
-    assert (admission.create_at(0), admission.poll_at(0)) == (30, 30)
-    assert admission.poll_at(31) == 31
+    admission.close(0, 30)
+    admission.close(5, 15)
+    assert (admission.creates.take(0), admission.polls.take(0)) == (30, 30)
+    assert admission.polls.take(31) == 31
+
+
+def test_a_long_pause_is_about_creates_and_polls_go_on_soon() -> None:
+    admission = Admission(Limits())
+    admission.close(0, 3600)
+    assert (admission.creates.take(0), admission.polls.take(0)) == (3600, 120)
 
 
 @given(st.lists(st.floats(0, 1000), min_size=1), st.floats(0.1, 100))
 def test_no_minute_has_more_creates_than_allowed(arrivals: list[float], rate: float) -> None:
     admission = Admission(Limits(creates_per_minute=rate))
-    times = [admission.create_at(now) for now in sorted(arrivals)]
+    times = [admission.creates.take(now) for now in sorted(arrivals)]
     gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert all(gap >= 60 / rate * (1 - 1e-9) for gap in gaps)
 
