@@ -301,25 +301,23 @@ class Calls:
         self.events.emit(Throttled(key=key, task_id=task_id, wait_s=wait_s, reason=reason))
 
     async def _changed(self, key: str | None, task: TaskState) -> None:
-        state = _STATES[phase(task)]
+        state, reason = _STATES[phase(task)], "no reason given"
         try:
-            await self._record_change(key, task, state)
-        except JournalError as unwritten:
-            # The id is on record, so the job can be taken up; a video must not be lost over it.
-            _log.error("%s", unwritten)
+            record = None if key is None else await self.journal.get(key)
+            if record is not None and task.error is not None:
+                reason = redact(record.request, task.error)
+            if record is not None and record.state is JobState.SUBMITTED:
+                error = reason if state is JobState.FAILED else None
+                moved = record.moved(state, utc_now(), task_status=task.status, error=error)
+                await self._write(moved)
+        # The id is on record, so the job can be taken up; a video must not be lost over it.
+        except Exception as unwritten:  # noqa: BLE001
+            _log.error("the journal lacks that task %s is %s: %s", task.id, state, unwritten)
         self.events.emit(StateChanged(key=key, task_id=task.id, status=task.status))
         if state is JobState.COMPLETED:
             self.events.emit(Completed(key=key, task_id=task.id))
         elif state is JobState.FAILED:
-            reason = task.error or "no reason given"
             self.events.emit(Failed(key=key, task_id=task.id, reason=reason))
-
-    async def _record_change(self, key: str | None, task: TaskState, state: JobState) -> None:
-        record = None if key is None else await self.journal.get(key)
-        if record is None or record.state is not JobState.SUBMITTED:
-            return
-        words = None if task.error is None else redact(record.request, task.error)
-        await self._write(record.moved(state, utc_now(), task_status=task.status, error=words))
 
     async def _turn(self, lane: Lane) -> None:
         """Wait for a time of one's own, and for another one if the gate closes meanwhile."""

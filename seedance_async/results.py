@@ -45,6 +45,14 @@ class Video:
     raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False, hash=False)
     _fetch: Fetch | None = attrs.field(default=None, repr=False, eq=False)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy in another process has no session to be fetched through.
+        return {field.name: getattr(self, field.name) for field in attrs.fields(Video)[:-1]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in {**state, "_fetch": None}.items():
+            object.__setattr__(self, name, value)
+
     @classmethod
     def of(cls, task: TaskState, request: VideoRequest | None, fetch: Fetch) -> "Video":
         """Make the video of a completed task."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from seedance_async import (
     Limits,
     Outcome,
     OutcomeStatus,
+    SeedanceError,
     SeedanceSession,
     SessionClosed,
     SubmissionUnknown,
@@ -425,3 +427,99 @@ async def test_a_batch_is_iterated_by_hand_to_its_end(session: SeedanceSession) 
         for _ in range(2):
             with pytest.raises(StopAsyncIteration):
                 await anext(outcomes)
+
+
+HUGE = 10**5000
+BAD_LINES: list[Any] = [
+    {"waive": 5},
+    {"waive": True},
+    {"waive": [{}]},
+    {"waive": "duration.rang"},
+    {"duration": HUGE},
+    {"model": HUGE},
+    {"model": ["seedance_2_0_pro"]},
+    {"prompt": "\ud800"},
+    {"first_image": "https://a..b/x.png"},
+    {"metadata": {"a": float("nan")}},
+    {"key": "\ud800"},
+]
+
+
+async def test_no_bad_line_however_odd_hurts_another(
+    session: SeedanceSession, emulator: Emulator
+) -> None:
+    good = {"model": "seedance_2_0_fast_pro", "prompt": "x", "duration": 4}
+    report = await session.run_batch([good, *({**good, **bad} for bad in BAD_LINES), good])
+    assert statuses(report.outcomes) == ["completed", *["invalid"] * len(BAD_LINES), "completed"]
+    for outcome in report.outcomes:
+        repr(outcome)
+
+
+async def test_what_waivers_let_through_hurts_no_other(session: SeedanceSession) -> None:
+    waived = {"model": ["x"], "prompt": "x", "waive": ["model.known"]}
+    lists = {"model": "seedance_2_0_pro", "prompt": "x", "reference_images": {"a": 1}}
+    lists["waive"] = ["reference_images.count"]
+    frame = {"model": "seedance_2_0_pro", "prompt": "x", "first_image": 5}
+    frame["waive"] = ["media.reference"]
+    report = await session.run_batch([waived, lists, frame, *requests(1)])
+    assert statuses(report.outcomes) == ["failed", "failed", "failed", "completed"]
+    for outcome in report.outcomes:
+        repr(outcome)
+
+
+async def test_a_source_that_is_cancelled_inside_is_told_and_hurts_no_job(
+    session: SeedanceSession,
+) -> None:
+    async def source() -> AsyncIterator[VideoRequest]:
+        yield requests(1)[0]
+        raise asyncio.CancelledError
+
+    ended = []
+    with pytest.raises(SeedanceError, match="source of requests was cancelled"):  # noqa: PT012
+        async with session.batch(source()) as outcomes:
+            async for outcome in outcomes:
+                ended.append(outcome)  # noqa: PERF401
+    assert statuses(ended) == ["completed"]
+
+
+async def test_a_subscriber_that_is_cancelled_inside_hurts_no_job(
+    session: SeedanceSession,
+) -> None:
+    def subscriber(_: object) -> None:
+        raise asyncio.CancelledError
+
+    with session.subscribe(subscriber):
+        assert (await session.run_batch(requests(2))).ok
+
+
+async def test_outcomes_end_with_their_block(session: SeedanceSession) -> None:
+    async with session.batch(requests(5)) as outcomes:
+        await anext(outcomes)
+    with pytest.raises(StopAsyncIteration):
+        await anext(outcomes)
+
+
+async def test_a_pacing_that_raises_ends_its_job_with_the_id_and_no_other(
+    emulator: Emulator,
+) -> None:
+    class Moody:
+        def delay_s(self, waiting: Any) -> float:
+            return 1 / (waiting.polls - 3) if waiting.model == "seedance_2_0_pro" else 20
+
+    moody = VideoRequest(model="seedance_2_0_pro", prompt="x", duration=4)
+    async with SeedanceSession(
+        emulator.api_key, base_url=emulator.base_url, pacing=Moody()
+    ) as session:
+        report = await session.run_batch([*requests(2), moody])
+    assert statuses(report.outcomes) == ["completed", "completed", "unknown"]
+    odd = report.outcomes[2]
+    assert odd.task_id in emulator.accepted_ids
+    assert odd.error is not None
+    assert isinstance(odd.error.__cause__, ZeroDivisionError)
+
+
+async def test_a_report_pickles(session: SeedanceSession) -> None:
+    report = await session.run_batch(requests(2))
+    again = pickle.loads(pickle.dumps(report))
+    assert again == report
+    assert again.outcomes[0].video.raw == report.outcomes[0].video.raw

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import logging
 import os
 import stat
@@ -239,7 +240,57 @@ async def test_two_downloads_to_one_place_do_not_mix(
     assert len(list(tmp_path.iterdir())) == 1
 
 
-@pytest.mark.parametrize("url", ["ftp://h.example/a", "nonsense", "http://", "http://h:99999/a"])
+async def test_two_versions_of_a_file_are_never_mixed(
+    video: Video, host: Host, tmp_path: Path
+) -> None:
+    async def another_version(_: web.Request) -> web.StreamResponse:
+        start = int(host.asked[-1].headers["Range"][6:-1])
+        headers = {"ETag": '"two"', "Content-Range": f"bytes {start}-{len(FILM) - 1}/{len(FILM)}"}
+        return web.Response(status=206, body=b"B" * (len(FILM) - start), headers=headers)
+
+    host.script = [host.cut, another_version, host.whole]
+    await video.download(tmp_path / "cat.mp4")
+    assert (tmp_path / "cat.mp4").read_bytes() == FILM
+
+
+async def test_a_size_that_nobody_could_have_is_no_size(
+    video: Video, host: Host, tmp_path: Path
+) -> None:
+    async def huge(_: web.Request) -> web.StreamResponse:
+        headers = {"Content-Range": f"bytes 0-31/{'9' * 5000}"}
+        return web.Response(status=206, body=FILM, headers=headers)
+
+    host.script = [huge, host.whole]
+    await video.download(tmp_path / "cat.mp4")
+    assert (tmp_path / "cat.mp4").read_bytes() == FILM
+
+
+async def test_a_host_that_compresses_all_the_same_is_read(
+    video: Video, host: Host, tmp_path: Path
+) -> None:
+    async def compressed(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=gzip.compress(FILM), headers={"Content-Encoding": "gzip"})
+
+    host.script = [compressed]
+    await video.download(tmp_path / "cat.mp4")
+    assert (tmp_path / "cat.mp4").read_bytes() == FILM
+
+
+@pytest.mark.parametrize("target", ["", ".", "/", "a\0b"])
+async def test_a_path_that_names_no_file_is_told(
+    video: Video, host: Host, tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DownloadError, match="cannot write"):
+        await video.download(target)
+    assert host.asked == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://h.example/a", "nonsense", "http://", "http://h:99999/a", "https://a..b/x.mp4"]
+    + [f"https://{'a' * 64}.example/x.mp4"],
+)
 async def test_a_url_that_is_none_is_an_error_that_does_not_show_it(
     api: ScriptedApi, request_: VideoRequest, tmp_path: Path, url: str
 ) -> None:

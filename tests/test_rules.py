@@ -105,11 +105,14 @@ localhost LOCALHOST localhost. printer.local a.localhost db.internal nas.lan rou
 172.16.0.1 172.31.255.255 192.168.1.1 169.254.169.254 100.64.0.1 192.0.2.7 198.18.0.1 224.0.0.1
 255.255.255.255 240.0.0.1 [::1] ::1 [::] [fe80::1] [fe80::1%25eth0] [fc00::1] [fd12::1]
 [::ffff:127.0.0.1] [::ffff:7f00:1] [64:ff9b::7f00:1] [2002:7f00:1::] [ff02::1]
+127.0.0。1 my.printer。local a.localhost。 [::127.0.0.1] [fec0::1] [64:ff9b:1::7f00:1]
+[::ffff:0:127.0.0.1] 127.0.0.1%00 a.local%C2%ADhost
 %31%32%37.0.0.1 １２７.0.0.1 127。0。0。1 ⓛocalhost 127.0.0.1. home.arpa box.home.arpa x.onion
 """.split()
 PUBLIC = """
 example.com EXAMPLE.COM cdn.example media.test 8.8.8.8 134744072 0x08080808 1.1 1.1.1.1
 172.32.0.1 192.169.0.1 [2606:4700:4700::1111] [64:ff9b::808:808] münchen.de xn--mnchen-3ya.de
+例え。jp 例え.jp [::8.8.8.8]
 localhost.example.com 127.0.0.1.example.com local.example.com 1.2.3.4.5 256.1.1.1.example.com
 """.split()
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,11 @@ from seedance_async import (
     DownloadError,
     Fixed,
     InvalidRequest,
+    JobRecord,
     JobState,
+    JournalError,
     Limits,
+    MemoryJournal,
     RateLimited,
     RequestRefused,
     Retries,
@@ -585,3 +590,250 @@ async def test_a_video_outlives_its_session_but_not_its_downloads(
 async def test_submit_takes_requests_alone(session: SeedanceSession) -> None:
     with pytest.raises(TypeError, match="VideoRequest"):
         await session.submit({"model": "seedance_2_0_pro"})  # type: ignore[arg-type]
+
+
+async def slow_create(_: web.Request) -> web.Response:
+    await asyncio.sleep(20)
+    return web.json_response(task_json("queued"))
+
+
+async def test_closing_inside_ones_own_batch_finishes_what_is_paid_for(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest
+) -> None:
+    api.creates = [slow_create]
+    async with scripted.batch([request_] * 3, max_in_flight=3):
+        await anyio.sleep(5)
+        await scripted.close()
+    assert await states(scripted) == [("submitted", TASK_ID)] * 3
+
+
+async def test_a_second_cancellation_does_not_cut_the_closing_short(
+    api: ScriptedApi, request_: VideoRequest
+) -> None:
+    api.creates = [slow_create]
+    session = SeedanceSession("key", base_url=api.base_url)
+    await session.__aenter__()
+    submitting = asyncio.ensure_future(session.submit(request_))
+    await anyio.sleep(5)
+    closing = asyncio.ensure_future(session.close())
+    for _ in range(3):
+        await anyio.sleep(1)
+        closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert (await submitting).id == TASK_ID
+    assert await states(session) == [("submitted", TASK_ID)]
+
+
+async def test_a_cancellation_that_is_under_way_sends_nothing_more(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest
+) -> None:
+    api.creates = [slow_create]
+    with anyio.move_on_after(5) as scope:
+        for _ in range(10):
+            await scripted.submit(request_)
+    assert scope.cancelled_caught
+    assert api.count("POST") == 1
+
+    async def cancelled_before() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await scripted.submit(request_)
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.ensure_future(cancelled_before())
+    assert api.count("POST") == 1
+
+
+class WayWardJournal(MemoryJournal):
+    """Takes its time, and fails on one state as told."""
+
+    def __init__(self, fails_on: str = "", error: Exception | None = None) -> None:
+        super().__init__()
+        self.fails_on = fails_on
+        self.error = error or JournalError("disk full")
+
+    async def put(self, record: JobRecord) -> None:
+        await asyncio.sleep(0.02)
+        if record.state == self.fails_on:
+            raise self.error
+        await super().put(record)
+
+    async def get(self, key: str) -> JobRecord | None:
+        await asyncio.sleep(0.02)
+        return await super().get(key)
+
+
+def with_journal(api: ScriptedApi, *args: Any) -> SeedanceSession:
+    journal = WayWardJournal(*args)
+    return SeedanceSession("key", base_url=api.base_url, journal=journal, pacing=Fixed(5))
+
+
+async def test_one_key_is_paid_for_once_however_slow_the_journal(
+    api: ScriptedApi, request_: VideoRequest
+) -> None:
+    async with with_journal(api) as session:
+        ended = await asyncio.gather(
+            *(session.submit(request_, key="order-7") for _ in range(4)), return_exceptions=True
+        )
+    assert [type(end).__name__ for end in ended] == ["VideoTask", *["InvalidRequest"] * 3]
+    assert api.count("POST") == 1
+
+
+ANY_ERROR = pytest.mark.parametrize("error", [JournalError("disk full"), OSError("disk full")])
+
+
+@ANY_ERROR
+async def test_an_intent_that_cannot_be_written_down_sends_nothing(
+    api: ScriptedApi, request_: VideoRequest, error: Exception
+) -> None:
+    async with with_journal(api, "submitting", error) as session:
+        report = await session.run_batch([request_] * 2)
+    assert [outcome.status for outcome in report.outcomes] == ["failed"] * 2
+    assert isinstance(report.outcomes[0].error, JournalError)
+    assert api.count("POST") == 0
+
+
+@ANY_ERROR
+async def test_an_id_that_cannot_be_written_down_is_in_the_error_the_log_and_the_event(
+    api: ScriptedApi,
+    request_: VideoRequest,
+    error: Exception,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    events: list[Event] = []
+    async with with_journal(api, "submitted", error) as session:
+        with session.subscribe(events.append):
+            (outcome,) = (await session.run_batch([request_])).outcomes
+    assert (outcome.status, outcome.task_id) == ("unknown", TASK_ID)
+    assert TASK_ID in caplog.text
+    assert [event.task_id for event in events if isinstance(event, Submitted)] == [TASK_ID]
+
+
+@ANY_ERROR
+async def test_a_lost_answer_stays_unknown_though_it_cannot_be_written_down(
+    api: ScriptedApi, request_: VideoRequest, error: Exception
+) -> None:
+    api.creates = [reset]
+    async with with_journal(api, "unknown", error) as session:
+        with pytest.raises(SubmissionUnknown):
+            await session.submit(request_)
+
+
+@ANY_ERROR
+async def test_a_finished_video_is_not_lost_over_the_journal(
+    api: ScriptedApi, request_: VideoRequest, error: Exception
+) -> None:
+    async with with_journal(api, "completed", error) as session:
+        assert (await session.generate(request_)).id == TASK_ID
+
+
+@pytest.mark.parametrize("wrong", [-1, float("nan"), "5", True])
+async def test_a_timeout_that_makes_no_sense_is_told_before_anything_is_paid(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest, wrong: Any
+) -> None:
+    with pytest.raises(ValueError, match="timeout_s"):
+        await scripted.generate(request_, timeout_s=wrong)
+    with pytest.raises(ValueError, match="timeout_s"):
+        await scripted.run_batch([request_], timeout_s=wrong)
+    assert api.seen == []
+
+
+FAR_FUTURE = "Mon, 01 Jan 99999999999 00:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    "accepted",
+    [
+        plain(200, json.dumps(task_json("queued")), Retry_After=FAR_FUTURE),
+        plain(200, "\ufeff" + json.dumps(task_json("queued"))),
+        {"id": None, "data": task_json("queued")},
+        {"id": "req-1", "code": 0, "data": task_json("queued")},
+        task_json("queued", created="2026-01-01"),
+    ],
+    ids=str,
+)
+async def test_an_odd_answer_to_an_accepted_create_keeps_its_id(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest, accepted: Any
+) -> None:
+    api.creates = [accepted]
+    assert (await scripted.generate(request_)).id == TASK_ID
+
+
+async def test_a_gateways_failure_in_the_clothes_of_a_success_is_unknown(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest
+) -> None:
+    api.creates = [{"code": 504, "message": "gateway timeout"}]
+    with pytest.raises(SubmissionUnknown):
+        await scripted.submit(request_)
+
+
+async def test_a_create_that_ends_at_once_is_written_down_as_ended(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest
+) -> None:
+    api.creates = [DONE, task_json("failed", error="rejected")]
+    await scripted.generate(request_)
+    with pytest.raises(VideoFailed, match="rejected"):
+        await scripted.generate(request_)
+    assert [state for state, _ in await states(scripted)] == ["completed", "failed"]
+    assert api.count("GET") == 0
+
+
+async def test_behind_a_gate_beyond_all_patience_nothing_is_sent(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest
+) -> None:
+    api.creates = [error(429, Retry_After="7200")]
+    report = await scripted.run_batch([request_] * 30, max_in_flight=1)
+    assert [outcome.status for outcome in report.outcomes] == ["failed"] * 30
+    assert {type(outcome.error) for outcome in report.outcomes} == {RateLimited}
+    assert api.count("POST") == 1
+
+
+async def test_limits_hold_behind_the_gate_as_well(
+    api: ScriptedApi, request_: VideoRequest
+) -> None:
+    api.creates = [error(429, Retry_After="300"), task_json("queued")]
+    limits = Limits(creates_per_minute=6)
+    async with (
+        SeedanceSession("key", base_url=api.base_url, limits=limits) as session,
+        anyio.create_task_group() as group,
+    ):
+        for _ in range(8):
+            group.start_soon(session.submit, request_)
+    later = [at for _, at in api.seen[1:]]
+    gaps = [after - before for before, after in itertools.pairwise(later)]
+    assert later[0] >= 300
+    assert min(gaps) >= 9.9
+
+
+async def test_a_provider_that_echoes_gets_neither_prompt_nor_url_into_an_error(
+    scripted: SeedanceSession, api: ScriptedApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    url = "https://cdn.example.com/a.png?sig=SECRET"
+    request = VideoRequest(model="seedance_2_0_pro", prompt="PRIVATE cat prompt", first_image=url)
+    echo = f"cannot do {request.prompt} with {url} or https://other.example/x?token=SECRET2"
+    api.creates = [error(400, echo), error(502, echo), {"code": 7, "msg": echo}]
+    api.creates += [task_json("queued")]
+    api.queries = [task_json("failed", error=echo)]
+    shown: list[str] = []
+    with scripted.subscribe(lambda event: shown.append(repr(event))):
+        for _ in range(4):
+            with pytest.raises(SeedanceError) as caught:
+                await scripted.generate(request)
+            shown += [*traceback.format_exception(caught.value), repr(vars(caught.value))]
+    shown += [repr(job) async for job in scripted.jobs()]
+    shown.append(caplog.text)
+    for text in shown:
+        assert "PRIVATE" not in text
+        assert "SECRET" not in text
+
+
+def test_a_session_of_another_loop_says_so(request_: VideoRequest) -> None:
+    session = SeedanceSession("key", base_url="http://127.0.0.1:9")
+    with asyncio.Runner() as home:
+        home.run(session.__aenter__())
+        with asyncio.Runner() as abroad, pytest.raises(RuntimeError, match="another event loop"):
+            abroad.run(session.submit(request_))
+        home.run(session.close())
