@@ -54,6 +54,8 @@ def address(base_url: str | None = None) -> tuple[str, bool]:
 
 
 def _checked_key(api_key: str) -> str:
+    if not isinstance(api_key, str):
+        raise TypeError(f"api_key must be text, not {type(api_key).__name__}")
     key = api_key.strip()
     if not key:
         raise AuthenticationError("no API key: set SEEDANCE_API_KEY or pass api_key")

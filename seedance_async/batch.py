@@ -20,7 +20,7 @@ from anyio.abc import TaskGroup
 
 from seedance_async.agenda import Agenda
 from seedance_async.calls import Calls, utc_now
-from seedance_async.download import prepare_folder
+from seedance_async.download import file_name, prepare_folder
 from seedance_async.errors import (
     InvalidRequest,
     SeedanceError,
@@ -258,10 +258,9 @@ class _Scheduler:
 
     async def _download(self, entry: _Entry) -> None:
         assert entry.job is not None and entry.video is not None and self._out_dir is not None  # noqa: S101, PT018
-        path = await self._calls.fetch_into(
-            self._out_dir, entry.video, entry.index, entry.job.name, entry.key
-        )
-        self._end(entry, path=path)
+        path = self._out_dir / file_name(entry.index, entry.job.name)
+        written = await self._calls.fetch(entry.video, path, entry.key, replaces=False)
+        self._end(entry, path=written)
 
     @contextlib.contextmanager
     def _ending(self, entry: _Entry) -> Iterator[None]:

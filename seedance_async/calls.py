@@ -92,7 +92,6 @@ class Calls:
     on_the_wire: set[asyncio.Task[Any]] = attrs.field(init=False, factory=set)
     _places: Counter[str] = attrs.field(init=False, factory=Counter)
     _keys: set[str] = attrs.field(init=False, factory=set)
-    _promised: set[Path] = attrs.field(init=False, factory=set)
     _accepted_count: int = attrs.field(init=False, default=0)
 
     async def plan(self, job: Job, index: int | None = None) -> JobRecord:
@@ -327,37 +326,28 @@ class Calls:
             if lane.open_from > at:
                 at = lane.take(at)
 
-    async def fetch_into(
-        self, folder: Path, video: Video, index: int, name: str | None, key: str | None
+    async def fetch(
+        self, video: Video, path: Path, key: str | None = None, *, replaces: bool = True
     ) -> Path:
-        """Bring a batch's video into *folder*, under a name that no other file has.
-
-        Raises:
-            DownloadError: See ``Video.download``.
-        """
-        with download.writing(folder, video.id):
-            path = download.free_path(folder, index, name, self._promised)
-        self._promised.add(path)
-        try:
-            return await self.fetch(video, path, key)
-        finally:
-            self._promised.discard(path)
-
-    async def fetch(self, video: Video, path: Path, key: str | None = None) -> Path:
         """Bring a video to disk; a URL that is gone is asked for once more.
 
+        Returns:
+            The file's path; another than *path* where nothing is to be replaced.
+
         Raises:
             DownloadError: See ``Video.download``.
         """
+        http, task_id = self.transport.http, video.id
         try:
-            size_bytes = await download.fetch(self.transport.http, video.url, path, video.id)
+            fetched = await download.fetch(http, video.url, path, task_id, replaces=replaces)
         except VideoExpired:
             fresh = await self._fresh_url(video)
             if fresh is None:
                 raise
-            size_bytes = await download.fetch(self.transport.http, fresh, path, video.id)
-        self.events.emit(Downloaded(key=key, task_id=video.id, size_bytes=size_bytes))
-        return path
+            fetched = await download.fetch(http, fresh, path, task_id, replaces=replaces)
+        written, size_bytes = fetched
+        self.events.emit(Downloaded(key=key, task_id=task_id, size_bytes=size_bytes))
+        return written
 
     async def _fresh_url(self, video: Video) -> str | None:
         reply = await self.transport.query(video.id)

@@ -14,7 +14,7 @@ import re
 import tempfile
 import unicodedata
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -44,28 +44,20 @@ def file_name(index: int, name: str | None) -> str:
     return f"{index + 1:04d}{'-' if safe else ''}{safe}.mp4"
 
 
-def free_path(folder: Path, index: int, name: str | None, taken: Collection[Path]) -> Path:
-    """Give the place of a batch's file: a video that is there already was paid for and stays.
-
-    Args:
-        folder: Where to.
-        index: The job's place from 0.
-        name: What a person calls it.
-        taken: Files that are not there yet, but promised to others.
-    """
-    path = first = folder / file_name(index, name)
-    for number in itertools.count(2):
-        if path not in taken and not path.exists():
-            break
-        path = first.with_stem(f"{first.stem}-{number}")
-    return path
-
-
-async def fetch(http: aiohttp.ClientSession, url: str, path: Path, task_id: str) -> int:
+async def fetch(
+    http: aiohttp.ClientSession, url: str, path: Path, task_id: str, *, replaces: bool = True
+) -> tuple[Path, int]:
     """Stream the MP4 at *url* to *path*; a broken transfer goes on where it stopped.
 
+    Args:
+        http: What to fetch it with; no key is sent.
+        url: Where it is.
+        path: Where to.
+        task_id: The task, for errors.
+        replaces: Whether a file that is there is replaced; if not, a number is added to the name.
+
     Returns:
-        The file's size in bytes.
+        The file's path, and its size in bytes.
 
     Raises:
         VideoExpired: The host no longer has it.
@@ -77,15 +69,17 @@ async def fetch(http: aiohttp.ClientSession, url: str, path: Path, task_id: str)
     if not path.name:
         raise DownloadError(f"cannot write {str(path)!r}: it names no file", task_id)
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    opened: list[BinaryIO] = []
     with writing(path, task_id):
-        # To its end, though cancelled: a file that is opened is a file to be closed.
-        file = await finish(asyncio.to_thread(_open, part))
         try:
-            transfer = _Transfer(http=http, url=target, task_id=task_id, file=file)
+            # To its end, though cancelled: a file that is opened is a file to be closed.
+            await finish(asyncio.to_thread(_open, part, opened))
+            transfer = _Transfer(http=http, url=target, task_id=task_id, file=opened[0])
             await transfer.run()
-            return await asyncio.to_thread(_settle, file, part, path, task_id)
+            await asyncio.to_thread(_check, opened[0], task_id)
+            return await asyncio.to_thread(_settle, part, path, replaces), transfer.got_bytes
         finally:
-            _discard(file, part)
+            _discard(opened, part)
 
 
 @contextlib.contextmanager
@@ -110,27 +104,45 @@ def prepare_folder(folder: Path) -> None:
             pass
 
 
-def _open(part: Path) -> BinaryIO:
+def _open(part: Path, opened: list[BinaryIO]) -> None:
     part.parent.mkdir(parents=True, exist_ok=True)
-    return part.open("xb+")
+    opened.append(part.open("xb+"))
 
 
-def _settle(file: BinaryIO, part: Path, path: Path, task_id: str) -> int:
-    size_bytes = file.tell()
+def _check(file: BinaryIO, task_id: str) -> None:
+    """Bring the whole file to the disk, if it is one of the right kind."""
     file.seek(4)
     # Every MP4 begins with a box of this type (ISO/IEC 14496-12); an error page does not.
     if file.read(4) != b"ftyp":
         raise DownloadError("what came for the video is no MP4", task_id)
     file.flush()
     os.fsync(file.fileno())
-    file.close()
-    part.replace(path)
-    return size_bytes
+    file.close()  # Windows renames no open file
 
 
-def _discard(file: BinaryIO, part: Path) -> None:
+def _settle(part: Path, path: Path, replaces: bool) -> Path:
+    """Give the file its name, in one step that nobody else's file is in the way of."""
+    if replaces:
+        return part.replace(path)
+    for number in itertools.count(1):
+        free = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
+        try:
+            # A link, unlike a rename, fails where there is a file: it was paid for, and stays.
+            os.link(part, free)
+        except FileExistsError:
+            continue
+        except OSError:  # a file system without hard links
+            if free.exists():
+                continue
+            part.replace(free)
+        return free
+    raise AssertionError  # numbers do not end
+
+
+def _discard(opened: list[BinaryIO], part: Path) -> None:
     try:
-        file.close()
+        for file in opened:
+            file.close()
     finally:
         part.unlink(missing_ok=True)
 

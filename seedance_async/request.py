@@ -16,15 +16,18 @@ from seedance_async.errors import InvalidRequest, Violation
 from seedance_async.rules import AspectRatio, Model, Stage
 
 
-def _entries(value: Any) -> Any:
+# The converters' arguments are typed as callers should see them; what callers do is another thing.
+def _entries(given: Iterable[str] | None) -> tuple[str, ...]:
     """Freeze a list; leave what is none as it is, for the rules to name."""
+    value: Any = given
     if value is None:
         return ()
     is_list = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
     return tuple(value) if is_list else value
 
 
-def _ids(value: Any) -> tuple[str, ...]:
+def _ids(given: Iterable[str] | str) -> tuple[str, ...]:
+    value: Any = given
     if value is None:
         return ()
     return tuple(value) if isinstance(value, list | tuple | set | frozenset) else (value,)
@@ -39,7 +42,8 @@ def _private(value: Any) -> str:
     return "()" if value == () else "None" if value is None else f"<{type(value).__name__}>"
 
 
-def _metadata(value: Any) -> Any:
+def _metadata(given: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    value: Any = given
     return dict(value) if isinstance(value, Mapping) else value
 
 
@@ -217,7 +221,7 @@ def _from_fields(fields: Mapping[str, Any], broken: Iterable[Violation]) -> Vide
     empty = {name: fields[name] for name in rules.REFERENCES if fields.get(name) == []}
     found = [*broken]
     found += [
-        v for v in rules.violations(empty, waive=_ids(fields.get("waive"))) if v.field in empty
+        v for v in rules.violations(empty, waive=_ids(fields.get("waive", ()))) if v.field in empty
     ]
     complete = {"model": None, "prompt": None, **fields}
     try:

@@ -35,6 +35,7 @@ _REFUSALS: dict[int, type[AnswerError]] = {
     413: RequestRefused,
     422: RequestRefused,
 }
+_NOT_FOUND = 404
 _TOO_MANY = 429
 _UNAVAILABLE = 503
 _HTTP_OK = range(200, 300)
@@ -83,6 +84,8 @@ def judge_create(
         return _busy(reply, wait_s)
     if reply.status in _REFUSALS:
         words = redact(request, wire.failure_message(reply))
+        if reply.status == _NOT_FOUND:
+            words += " (is the base URL right? it is what stands before /v1)"
         return _REFUSALS[reply.status](words, None, reply.status)
     if reply.status not in _HTTP_OK:
         return _lost(wire.failure_message(reply), reply.status, key, request)

@@ -11,7 +11,7 @@ import contextlib
 import random
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -153,7 +153,7 @@ class SeedanceSession:
 
     Args:
         api_key: The account's key; None takes ``SEEDANCE_API_KEY`` from the environment.
-        base_url: Where the API is, without a trailing path of its own; None takes
+        base_url: Where the API is: all of the address that stands before ``/v1``; None takes
             ``SEEDANCE_BASE_URL``, or the provider's own address.
         limits: How much at once, and how fast.
         pacing: When to ask about a task again.
@@ -182,6 +182,14 @@ class SeedanceSession:
         http: aiohttp.ClientSession | None = None,
     ) -> None:
         self._account = Account.of(api_key, base_url)
+        _check_type("timeout", timeout, aiohttp.ClientTimeout)
+        for name, value, kind in (
+            ("limits", limits, Limits),
+            ("retries", retries, Retries),
+            ("http", http, aiohttp.ClientSession),
+        ):
+            if value is not None:
+                _check_type(name, value, kind)
         if not timeout.total or timeout.total <= 0:
             raise ValueError("timeout.total must be above 0 seconds: it bounds the paid step")
         self._timeout = timeout
@@ -296,8 +304,7 @@ class SeedanceSession:
             RateLimited, ServiceUnavailable: Nothing was accepted for longer than
                 ``Retries.create_patience_s``.
         """
-        if not isinstance(request, VideoRequest):
-            raise TypeError(f"submit takes a VideoRequest, not {type(request).__name__}")
+        _check_type("request", request, VideoRequest)
         calls = self._calls
         with self._operation():
             record = await calls.plan(Job(request=request, key=key))
@@ -331,19 +338,19 @@ class SeedanceSession:
         Raises:
             ValueError: It cannot be an id.
         """
+        _check_type("task_id", task_id, str)
         if not re.fullmatch(r"[^\s/?#%]*[^\s/?#%.][^\s/?#%]*", task_id):
             raise ValueError(f"{task_id!r} cannot be a task's id: it looks like video_<uuid>")
         return VideoTask(self, task_id)
 
-    @contextlib.asynccontextmanager
-    async def batch(
+    def batch(
         self,
         requests: BatchSource,
         *,
         max_in_flight: int | None = None,
         timeout_s: float | None = DEFAULT_WAIT_S,
         out_dir: str | Path | None = None,
-    ) -> AsyncIterator[Outcomes]:
+    ) -> AbstractAsyncContextManager[Outcomes]:
         """Run many jobs, so many at a time, and give their outcomes as they end.
 
         ``async with session.batch(requests) as outcomes``, then ``async for outcome in
@@ -358,18 +365,26 @@ class SeedanceSession:
             timeout_s: Seconds from a job's submission to its end; None for ever.
             out_dir: Where to download to; None downloads nothing. A file is named for its job's
                 place from 1 and its name; one that is there already is never replaced.
+
+        Raises:
+            TypeError, ValueError: Arguments that cannot be used.
+            DownloadError: The folder cannot be written; nothing was sent.
         """
         asked = self._limits.max_in_flight if max_in_flight is None else max_in_flight
-        limit = Limits(max_in_flight=asked)
-        calls = self._calls
-        with self._operation():
-            async with scheduler.run(
-                calls,
+        return self._run(
+            scheduler.run(
+                self._calls,
                 requests,
-                max_in_flight=limit.max_in_flight,
+                max_in_flight=Limits(max_in_flight=asked).max_in_flight,
                 timeout_s=check_timeout(timeout_s),
                 out_dir=None if out_dir is None else Path(out_dir),
-            ) as outcomes:
+            )
+        )
+
+    @contextlib.asynccontextmanager
+    async def _run(self, running: AbstractAsyncContextManager[Outcomes]) -> AsyncIterator[Outcomes]:
+        with self._operation():
+            async with running as outcomes:
                 yield outcomes
 
     async def run_batch(
@@ -402,7 +417,13 @@ class SeedanceSession:
         Raises:
             ValueError: There is no such state.
         """
-        return self._journal.records(None if state is None else JobState(state))
+        try:
+            wanted = None if state is None else JobState(state)
+        except ValueError:
+            raise ValueError(
+                f"{state!r} is no state: choose one of {', '.join(JobState)}"
+            ) from None
+        return self._journal.records(wanted)
 
     def subscribe(self, subscriber: Subscriber) -> AbstractContextManager[None]:
         """Call *subscriber* with every event of the session inside a ``with`` block.
@@ -410,3 +431,8 @@ class SeedanceSession:
         It must return quickly; what it raises is logged and goes no further.
         """
         return self._events.subscribe(subscriber)
+
+
+def _check_type(name: str, value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be a {kind.__name__}, not {type(value).__name__}")

@@ -107,9 +107,8 @@ class Watch:
         waited = f"no end after {self._timeout_s:g} s" if self._timeout_s is not None else "no end"
         seen = f"last seen {status}" if status else "no answer yet"
         why = f"; the last query failed: {self.again.error.message}" if self.again else ""
-        return WaitTimeout(
-            f"{waited} of waiting, {seen}{why}; the task lives on", self.task_id, status
-        )
+        end = "; the task lives on" if status else ""
+        return WaitTimeout(f"{waited} of waiting, {seen}{why}{end}", self.task_id, status)
 
 
 def failure(task: TaskState, request: VideoRequest | None) -> VideoFailed:

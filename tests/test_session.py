@@ -587,9 +587,17 @@ async def test_a_video_outlives_its_session_but_not_its_downloads(
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_submit_takes_requests_alone(session: SeedanceSession) -> None:
-    with pytest.raises(TypeError, match="VideoRequest"):
-        await session.submit({"model": "seedance_2_0_pro"})  # type: ignore[arg-type]
+async def test_arguments_of_the_wrong_type_are_named(session: SeedanceSession) -> None:
+    with pytest.raises(TypeError, match="request must be a VideoRequest, not str"):
+        await session.generate("A cat")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="task_id must be a str"):
+        session.task(None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="timeout must be a ClientTimeout, not int"):
+        SeedanceSession("key", timeout=30)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="limits must be a Limits"):
+        SeedanceSession("key", limits=5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="api_key must be text"):
+        SeedanceSession(5)  # type: ignore[arg-type]
 
 
 async def slow_create(_: web.Request) -> web.Response:
