@@ -19,21 +19,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 import aiohttp
-import anyio
-import attrs
 from yarl import URL
 
-from seedance_async.errors import DownloadError, VideoExpired
+from seedance_async.errors import DownloadError
 from seedance_async.paid import finish
+from seedance_async.transfer import Transfer
 
-# A video is some ten megabytes: half an hour is for a slow line, and an end for one that drips.
-_TIMEOUT = aiohttp.ClientTimeout(total=1800, connect=60, sock_connect=15, sock_read=60)
-_MAX_BYTES = 4 << 30  # a thousand times a long video; our choice
-_TRIES = 4
-_PAUSE_S = 1.0
-_WRITE_BYTES = 1 << 20  # one hop to a thread a megabyte, our choice
-_GONE = frozenset({403, 404, 410})  # what stores of signed files answer after the end
-_OK, _PARTIAL = 200, 206
+_BOX_HEAD_BYTES = 8
 _NAME_CHARS = 40  # of up to four bytes each, of the 255 that a file system gives a name
 
 
@@ -74,9 +66,11 @@ async def fetch(
         try:
             # To its end, though cancelled: a file that is opened is a file to be closed.
             await finish(asyncio.to_thread(_open, part, opened))
-            transfer = _Transfer(http=http, url=target, task_id=task_id, file=opened[0])
+            transfer = Transfer(
+                http=http, url=target, task_id=task_id, file=opened[0], is_whole=_is_whole
+            )
             await transfer.run()
-            await asyncio.to_thread(_check, opened[0], task_id)
+            await asyncio.to_thread(_sync, opened[0])
             return await asyncio.to_thread(_settle, part, path, replaces), transfer.got_bytes
         finally:
             _discard(opened, part)
@@ -109,15 +103,32 @@ def _open(part: Path, opened: list[BinaryIO]) -> None:
     opened.append(part.open("xb+"))
 
 
-def _check(file: BinaryIO, task_id: str) -> None:
-    """Bring the whole file to the disk, if it is one of the right kind."""
-    file.seek(4)
-    # Every MP4 begins with a box of this type (ISO/IEC 14496-12); an error page does not.
-    if file.read(4) != b"ftyp":
-        raise DownloadError("what came for the video is no MP4", task_id)
+def _is_whole(file: BinaryIO, size_bytes: int) -> bool:
+    """Tell whether a file is an MP4 of which nothing is missing.
+
+    It is a row of boxes, each beginning with its size and type (ISO/IEC 14496-12, 4.2), the first
+    of type ``ftyp``; an error page is none, and one that was cut short ends within a box.
+    """
+    at = 0
+    while at < size_bytes:
+        file.seek(at)
+        head = file.read(16)
+        box_bytes = int.from_bytes(head[:4])
+        if box_bytes == 1:  # the size did not fit: it follows the type, in eight bytes
+            box_bytes = int.from_bytes(head[8:])
+        elif box_bytes == 0:  # the last box, to the end of the file
+            box_bytes = size_bytes - at
+        if box_bytes < _BOX_HEAD_BYTES or (at == 0 and head[4:8] != b"ftyp"):
+            return False
+        at += box_bytes
+    return size_bytes > 0 and at == size_bytes
+
+
+def _sync(file: BinaryIO) -> None:
+    """Bring the file to the disk itself, and close it: Windows renames no open file."""
     file.flush()
     os.fsync(file.fileno())
-    file.close()  # Windows renames no open file
+    file.close()
 
 
 def _settle(part: Path, path: Path, replaces: bool) -> Path:
@@ -147,95 +158,6 @@ def _discard(opened: list[BinaryIO], part: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-class _BrokenError(Exception):
-    """The transfer stopped in the middle, or did not start; it may be tried again."""
-
-
-@attrs.define(kw_only=True, eq=False, repr=False)
-class _Transfer:
-    http: aiohttp.ClientSession
-    url: URL
-    task_id: str
-    file: BinaryIO
-    got_bytes: int = 0
-    etag: str | None = None
-    size_bytes: int | None = None
-
-    async def run(self) -> None:
-        for tried in range(1, _TRIES + 1):
-            try:
-                await self._try()
-            except _BrokenError as broken:
-                if tried == _TRIES:
-                    message = f"the video could not be fetched in {_TRIES} tries: {broken}"
-                    raise DownloadError(message, self.task_id) from None
-                await anyio.sleep(_PAUSE_S * tried)
-            else:
-                return
-
-    async def _try(self) -> None:
-        if self.http.closed:
-            raise DownloadError("the session that brought this video is closed", self.task_id)
-        headers = {"Accept-Encoding": "identity"}
-        if self.got_bytes and self.etag:
-            headers |= {"Range": f"bytes={self.got_bytes}-", "If-Range": self.etag}
-        try:
-            async with self.http.get(
-                self.url, headers=headers, timeout=_TIMEOUT, raise_for_status=False
-            ) as response:
-                await self._receive(response)
-        # aiohttp's own words may hold the URL: only the class is told, and nothing is chained.
-        # ValueError: a redirect to a host that has no form in IDNA.
-        except (aiohttp.ClientError, TimeoutError, ValueError) as exc:
-            raise _BrokenError(type(exc).__name__) from None
-
-    async def _receive(self, response: aiohttp.ClientResponse) -> None:
-        if response.status in _GONE:
-            message = f"the provider no longer has the video (HTTP {response.status})"
-            raise VideoExpired(message, self.task_id)
-        goes_on = self._goes_on(response)
-        if response.status == _OK or (response.status == _PARTIAL and not goes_on):
-            await self._restart()
-        if response.status not in (_OK, _PARTIAL) or (response.status == _PARTIAL and not goes_on):
-            raise _BrokenError(f"HTTP {response.status}")
-        self.etag = _strong(response.headers.get("ETag"))
-        self.size_bytes = _whole_size(response)
-        await self._write_all(response)
-        if self.size_bytes is not None and self.got_bytes != self.size_bytes:
-            raise _BrokenError(f"{self.got_bytes} of {self.size_bytes} bytes came")
-
-    def _goes_on(self, response: aiohttp.ClientResponse) -> bool:
-        """Tell whether this is the rest of the very file whose beginning is on disk."""
-        start, _, _ = response.headers.get("Content-Range", "").partition("-")
-        same_etag = _strong(response.headers.get("ETag")) == self.etag
-        same_size = self.size_bytes in (None, _whole_size(response))
-        return start == f"bytes {self.got_bytes}" and same_etag and same_size
-
-    async def _restart(self) -> None:
-        self.got_bytes, self.size_bytes = 0, None
-        self.file.seek(0)
-        await asyncio.to_thread(self.file.truncate)
-
-    async def _write_all(self, response: aiohttp.ClientResponse) -> None:
-        pending = bytearray()
-        try:
-            async for chunk in response.content.iter_any():
-                pending += chunk
-                if len(pending) >= _WRITE_BYTES:
-                    await self._write(bytes(pending))
-                    pending.clear()
-        except (aiohttp.ClientError, TimeoutError):
-            await self._write(bytes(pending))  # so that the next try goes on behind it
-            raise
-        await self._write(bytes(pending))
-
-    async def _write(self, data: bytes) -> None:
-        self.got_bytes += len(data)
-        if self.got_bytes > _MAX_BYTES:
-            raise DownloadError("the video is larger than 4 GiB and was given up", self.task_id)
-        await asyncio.to_thread(self.file.write, data)
-
-
 def _verbatim(url: str) -> URL | None:
     """Leave a URL as it was signed: quoting it anew could break the signature."""
     try:
@@ -245,16 +167,3 @@ def _verbatim(url: str) -> URL | None:
     except ValueError:
         return None
     return target if fetchable else None
-
-
-def _strong(etag: str | None) -> str | None:
-    return etag if etag is not None and not etag.startswith("W/") else None
-
-
-def _whole_size(response: aiohttp.ClientResponse) -> int | None:
-    if "Content-Encoding" in response.headers:
-        return None  # what is counted here is what came out of the decoder
-    if response.status == _PARTIAL:
-        total = response.headers.get("Content-Range", "").rpartition("/")[2]
-        return int(total) if re.fullmatch(r"\d{1,18}", total, re.ASCII) else None
-    return response.content_length

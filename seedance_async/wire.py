@@ -170,7 +170,9 @@ def read_task(
     inner = loaded.get("data")
     wrapped = isinstance(inner, Mapping) and (inner.get("id") or not loaded.get("id"))
     fields: Mapping[str, Any] = inner if wrapped else loaded  # type: ignore[assignment]
-    task_id = _text(fields.get("id"))
+    task_id = _id(fields.get("id"))
+    if task_id is None and fields.get("id"):
+        return Unreadable("an id that is none")
     if task_id is None and asked_id is not None and _text(fields.get("status")) is not None:
         task_id = asked_id
     if task_id is None:
@@ -237,6 +239,11 @@ def _text(value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     return str(value).strip() or None
+
+
+def _id(value: Any) -> str | None:
+    # Text alone, as documented: a number would be asked for in vain, and hide a paid task.
+    return value.strip() or None if isinstance(value, str) else None
 
 
 def _words(value: Any) -> str | None:

@@ -10,6 +10,7 @@ import anyio
 
 from seedance_async.cli.exits import OK, CannotStart
 from seedance_async.cli.interrupt import stoppable
+from seedance_async.cli.options import Repeated
 from seedance_async.cli.service import DEFAULT_SPEED
 from seedance_async.cli.terminal import Terminal, count
 
@@ -27,6 +28,7 @@ def emulator(
     creates_per_minute: int | None = None,
     failures: float = 0.0,
     seed: int = 0,
+    fault: Repeated = None,
 ) -> int:
     """Run the API on this machine.
 
@@ -47,7 +49,10 @@ def emulator(
     failures
         The share of tasks that fail, 0 to 1.
     seed
-        Decides how long tasks take and which fail.
+        Decides how long tasks take, which fail, and which calls meet a fault.
+    fault
+        NAME=SHARE: the share of calls that a fault comes upon, such as
+        create.reset_after_accept=0.05; may be given several times.
     """
     from seedance_async import emulator as emulation  # noqa: PLC0415 -- aiohttp's server is heavy
 
@@ -62,10 +67,23 @@ def emulator(
             creates_per_minute=creates_per_minute,
             failures=failures,
             seed=seed,
+            faults=_rates(fault or []),
         )
         return asyncio.run(_serve(server, terminal))
     except (ImportError, OSError, ValueError) as error:
         raise CannotStart(f"the emulator cannot start: {error}") from error
+
+
+def _rates(options: list[str]) -> dict[str, float]:
+    rates = {}
+    for option in options:
+        name, _, share = option.partition("=")
+        try:
+            rates[name] = float(share)
+        except ValueError:
+            what = f"--fault takes NAME=SHARE, such as query.html_502=0.1, not {option!r}"
+            raise ValueError(what) from None
+    return rates
 
 
 async def _serve(server: Emulator, terminal: Terminal) -> int:
@@ -77,6 +95,8 @@ async def _serve(server: Emulator, terminal: Terminal) -> int:
             stats = server.stats
     accepted = count(stats.accepted, "task")
     terminal.say(f"stopped: {accepted}, {stats.completed} completed, {stats.failed} failed")
+    for name, calls in sorted(stats.faults.items()):
+        terminal.say(f"fault {name}: {count(calls, 'call')}")
     return OK
 
 

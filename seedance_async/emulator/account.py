@@ -196,6 +196,11 @@ class Account:
         self.settle(now)
         return self._tasks.get(task_id)
 
+    def nth_id(self, number: int) -> str | None:
+        """Give the id of the task that was accepted as the so-manieth, from 1; None before it."""
+        place = number - 1 - (self.accepted - len(self.accepted_ids))
+        return self.accepted_ids[place] if 0 <= place < len(self.accepted_ids) else None
+
     def settle(self, now: float) -> None:
         """Count the tasks that ended by *now*, and forget those that are known long enough."""
         while self._in_flight and self._in_flight[0][0] <= now:

@@ -6,12 +6,13 @@ What it answers is ``handlers``' business.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import math
 import random
 import time
 import uuid
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 from types import TracebackType
 from typing import Self
 
@@ -21,12 +22,15 @@ from aiohttp import web
 from seedance_async import rules
 from seedance_async.emulator.account import Account, Failures
 from seedance_async.emulator.assets import Library
+from seedance_async.emulator.faults import Decider, FaultPlan, Faults
 from seedance_async.emulator.gallery import Gallery, require_extra
 from seedance_async.emulator.handlers import EmulatorStats, Service
 
 # Twice this is what a handler still has when the emulator stops, in real seconds.
 _SHUTDOWN_S = 0.05
 _CLEANUP_S = 5.0
+# What clients in this process need to learn that their idle connections are closed.
+_FAREWELL_S = 0.01
 _MAX_PORT = 65_535
 
 
@@ -60,6 +64,7 @@ class Emulator:
         video_ttl_s: float = 86_400.0,
         seed: int = 0,
         waive: Collection[str] = (),
+        faults: Faults = None,
     ) -> None:
         """Set an emulator up; nothing listens before ``start``.
 
@@ -79,9 +84,11 @@ class Emulator:
             latency_s: Real seconds that every answer of the API takes, 0 or more. A create is
                 accepted before them.
             video_ttl_s: Emulated seconds for which a video can be fetched, more than 0.
-            seed: What decides how long tasks take and which fail. Ids are never the same
-                twice, so that a journal may outlive the emulator.
+            seed: What decides how long tasks take, which fail, and which calls meet a fault.
+                Ids are never the same twice, so that a journal may outlive the emulator.
             waive: Ids of rules that are not checked.
+            faults: What goes wrong with calls: a ``FaultPlan``, or its rates or its script
+                alone. They come upon creates, queries, downloads of videos, and assets.
 
         Raises:
             ValueError: If an argument is out of its bounds; the message names it.
@@ -119,8 +126,14 @@ class Emulator:
             latency_s=latency_s,
             video_ttl_s=video_ttl_s,
             waived=waived,
+            faults=Decider(
+                FaultPlan.of(faults),
+                random.Random(f"faults {seed}"),  # noqa: S311 - for chance that can be repeated
+                nth_task=self._account.nth_id,
+            ),
         )
         self._runner: web.AppRunner | None = None
+        self._other_runner: web.AppRunner | None = None
         self._has_clock = False
 
     @property
@@ -160,31 +173,72 @@ class Emulator:
         if self._runner is not None:
             raise RuntimeError("the emulator is listening already")
         require_extra()
-        runner = web.AppRunner(self._service.app(), access_log=None, shutdown_timeout=_SHUTDOWN_S)
-        self._runner = runner
+        self._runner = self._prepared(self._service.app())
         try:
-            await runner.setup()
-            await web.TCPSite(runner, self._host, self._port).start()
+            await self._runner.setup()
+            await web.TCPSite(self._runner, self._host, self._port).start()
+            self._service.base_url, self._port = _address(self._runner)
+            await self._start_other_host()
         except BaseException:
             await self.stop()
             raise
-        address, self._port = runner.addresses[0][:2]
-        self._service.base_url = f"http://{_reachable(address)}:{self._port}"
         if not self._has_clock:
             self._start_clock()
 
+    async def _start_other_host(self) -> None:
+        """Listen where the fault ``redirect`` sends calls, if it may come."""
+        if any(name.endswith(".redirect") for name in self._service.faults.plan.names):
+            self._other_runner = self._prepared(self._service.other_app())
+            await self._other_runner.setup()
+            await web.TCPSite(self._other_runner, self._host, 0).start()
+            self._service.other_url, _ = _address(self._other_runner)
+
+    @staticmethod
+    def _prepared(app: web.Application) -> web.AppRunner:
+        return web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+
+    @contextlib.asynccontextmanager
+    async def refusing(self) -> AsyncIterator[None]:
+        """Refuse all connections for as long as the block lasts, then listen again.
+
+        Calls under way are answered; connections that stand idle are closed, so that nothing
+        new comes through. Tasks go on meanwhile. Stopping the emulator within the block is
+        allowed, and starting it again ends the outage.
+
+        Raises:
+            RuntimeError: If it is not listening.
+            OSError: If another program took the port meanwhile.
+        """
+        runner = self._runner
+        if runner is None or runner.server is None or not runner.sites:
+            raise RuntimeError("the emulator is not listening")
+        for site in tuple(runner.sites):
+            await site.stop()
+        at_work = set(self._service.at_work.values())
+        for connection in runner.server.connections:
+            # aiohttp's own ``close`` leaves an idle connection open, and deaf.
+            (connection.close if connection in at_work else connection.force_close)()
+        await anyio.sleep(_FAREWELL_S)
+        try:
+            yield
+        finally:
+            if self._runner is runner:
+                await web.TCPSite(runner, self._host, self._port).start()
+
     async def stop(self) -> None:
         """Stop listening, without waiting for clients; harmless if it is not listening."""
-        runner, self._runner = self._runner, None
+        runners = [each for each in (self._runner, self._other_runner) if each is not None]
+        self._runner = self._other_runner = None
         gallery = self._service.gallery
         # Before the handlers are waited for: they wait for films, and a loop in virtual time
         # lets no shutdown time pass while a thread is at work.
         gallery.close()
         try:
-            if runner is not None:
+            if runners:
                 with anyio.move_on_after(_CLEANUP_S, shield=True):
                     at_work = [task for task in self._service.at_work if task is not None]
-                    await runner.cleanup()
+                    for runner in runners:
+                        await runner.cleanup()
                     # Measured with aiohttp 3.14: it does not await the end of handlers that it
                     # cancels, and lets those go on whose clients have gone away.
                     for task in at_work:
@@ -215,6 +269,12 @@ class Emulator:
         self._service.clock = lambda: (loop.time() - started_s) * speed
         self._service.started_unix_s = time.time()
         self._has_clock = True
+
+
+def _address(runner: web.AppRunner) -> tuple[str, int]:
+    """Give the URL of what listens, and its port."""
+    address, port = runner.addresses[0][:2]
+    return f"http://{_reachable(address)}:{port}", port
 
 
 def _reachable(address: str) -> str:
