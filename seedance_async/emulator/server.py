@@ -32,6 +32,8 @@ _CLEANUP_S = 5.0
 # What clients in this process need to learn that their idle connections are closed.
 _FAREWELL_S = 0.01
 _MAX_PORT = 65_535
+_PUBLISHED_TTL_S = 86_400.0  # Source: the contract
+_LEAST_TTL_S = 600.0  # in real seconds; our choice
 
 
 class Emulator:
@@ -61,7 +63,7 @@ class Emulator:
         creates_per_minute: int | None = None,
         failures: Failures = 0.0,
         latency_s: float = 0.0,
-        video_ttl_s: float = 86_400.0,
+        video_ttl_s: float | None = None,
         seed: int = 0,
         waive: Collection[str] = (),
         faults: Faults = None,
@@ -83,7 +85,9 @@ class Emulator:
                 task that is to succeed. It is called in the event loop.
             latency_s: Real seconds that every answer of the API takes, 0 or more. A create is
                 accepted before them.
-            video_ttl_s: Emulated seconds for which a video can be fetched, more than 0.
+            video_ttl_s: Emulated seconds for which a video can be fetched, more than 0. None
+                takes the API's 24 hours, or ten real minutes where that is longer: at high
+                speeds a day is over before a client can ask.
             seed: What decides how long tasks take, which fail, and which calls meet a fault.
                 Ids are never the same twice, so that a journal may outlive the emulator.
             waive: Ids of rules that are not checked.
@@ -93,7 +97,10 @@ class Emulator:
         Raises:
             ValueError: If an argument is out of its bounds; the message names it.
         """
-        _check_numbers(speed=speed, video_ttl_s=video_ttl_s)
+        _check_numbers(speed=speed)
+        if video_ttl_s is None:
+            video_ttl_s = max(_PUBLISHED_TTL_S, _LEAST_TTL_S * speed)
+        _check_numbers(video_ttl_s=video_ttl_s)
         _check_counts(concurrency=concurrency, creates_per_minute=creates_per_minute)
         if not 0 <= latency_s < math.inf:
             raise ValueError(f"latency_s must be 0 or more seconds, not {latency_s!r}")
