@@ -10,6 +10,7 @@ import typing
 import pytest
 
 import seedance_async
+from seedance_async import _public
 
 
 def python(code: str) -> str:
@@ -33,6 +34,7 @@ def test_the_fixed_names_are_there() -> None:
     JournalError""".split()
     assert set(fixed) <= set(seedance_async.__all__) <= set(dir(seedance_async))
     assert seedance_async.__all__ == sorted(seedance_async.__all__)
+    assert sorted([*_public.__all__, "__version__"]) == seedance_async.__all__
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = seedance_async.nonsense
 
