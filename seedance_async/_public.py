@@ -28,7 +28,8 @@ from seedance_async.request import Job, VideoRequest
 from seedance_async.results import BatchReport, Outcome, OutcomeStatus, Video
 from seedance_async.retry import Retries
 from seedance_async.rules import AspectRatio, Model
-from seedance_async.session import SeedanceSession, VideoTask
+from seedance_async.session import SeedanceSession
+from seedance_async.task import VideoTask
 from seedance_async.wire import TaskState
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""``SeedanceSession`` and ``VideoTask``: submit, wait, reattach, run batches.
+"""``SeedanceSession``: submit, reattach, run batches; open and close.
 
 The public face. What it does is in ``calls`` and ``batch``; what lives here is the session's own
 life: configuration, the aiohttp session, and ending everything when it closes.
@@ -23,7 +23,7 @@ from seedance_async import batch as scheduler
 from seedance_async.account import Account
 from seedance_async.admission import Admission, Limits
 from seedance_async.batch import BatchSource, Outcomes
-from seedance_async.calls import Accepted, Calls
+from seedance_async.calls import Calls
 from seedance_async.errors import SessionClosed
 from seedance_async.events import Stream, Subscriber
 from seedance_async.journal import Journal, MemoryJournal
@@ -33,115 +33,13 @@ from seedance_async.paid import finish
 from seedance_async.request import Job, VideoRequest
 from seedance_async.results import BatchReport, Outcome, Video
 from seedance_async.retry import Retries
+from seedance_async.task import DEFAULT_WAIT_S, VideoTask
 from seedance_async.transport import DEFAULT_TIMEOUT, Transport
-from seedance_async.watch import Watch, check_timeout
-from seedance_async.wire import TaskState
+from seedance_async.watch import check_timeout
 
-DEFAULT_WAIT_S = 3600.0  # ten times the longest published estimate and more; our choice
 _MAX_CONNECTIONS = 100  # aiohttp's own default, stated because batches rest on it
 # What a closing session waits for: a create under way may take the whole of its timeout.
 _CLOSING_MARGIN_S = 5.0
-
-
-class VideoTask:
-    """A task at the provider: its id is known and written down.
-
-    Made by ``SeedanceSession.submit`` and ``SeedanceSession.task``. May be waited for by any
-    number of coroutines, and again after a ``WaitTimeout``.
-
-    Attributes:
-        id: The provider's id.
-        key: The job's key; None for a task that was taken up by its id.
-        request: What was asked for; None likewise.
-        state: What was last read of it; None before the first answer.
-    """
-
-    def __init__(
-        self,
-        session: SeedanceSession,
-        task_id: str,
-        accepted: Accepted | None = None,
-    ) -> None:
-        self.id = task_id
-        self.key: str | None = accepted.record.key if accepted else None
-        self.request: VideoRequest | None = accepted.record.request if accepted else None
-        self.state: TaskState | None = accepted.task if accepted else None
-        self._session = session
-        self._accepted = accepted
-
-    def __repr__(self) -> str:
-        status = self.state.status if self.state else "not asked yet"
-        return f"<VideoTask {self.id}: {status}>"
-
-    async def wait(self, timeout_s: float | None = DEFAULT_WAIT_S) -> Video:
-        """Wait until the video is there.
-
-        Args:
-            timeout_s: Seconds to wait at the most, from now; 0 or more, None for ever.
-
-        Returns:
-            The finished video, still at the provider.
-
-        Raises:
-            VideoFailed: The provider ended the task without a video.
-            WaitTimeout: The time is over; the task lives on and can be waited for again.
-            SeedanceError: Queries failed for too long in a row; the task lives on as well.
-        """
-        watch = self._watch(timeout_s)
-        while not watch.ended:
-            await self._step(watch)
-        return self._session._calls.video(watch, self.request)
-
-    async def updates(self, timeout_s: float | None = DEFAULT_WAIT_S) -> AsyncIterator[TaskState]:
-        """Give the task's state now and at each change of its status, the last one included.
-
-        A failed task is a state like any other here, and nothing is raised for it.
-
-        Args:
-            timeout_s: Seconds to go on at the most, from now; None for ever.
-
-        Raises:
-            WaitTimeout: The time is over before the task.
-            SeedanceError: Queries failed for too long in a row.
-        """
-        watch = self._watch(timeout_s)
-        if self.state is not None:
-            yield self.state
-        while not watch.ended:
-            if await self._step(watch) and self.state is not None:
-                yield self.state
-
-    async def refresh(self) -> TaskState:
-        """Ask once, now.
-
-        Raises:
-            SeedanceError: The query failed; it has the task's id.
-        """
-        watch = Watch(self.id, self._session._calls.pacing, _ONCE, now=0, timeout_s=None)
-        with self._session._operation(self.id):
-            await self._session._calls.ask(watch, self.key)
-        self.state = watch.task
-        assert watch.task is not None  # noqa: S101 -- for the types: a failure has been raised
-        return watch.task
-
-    def _watch(self, timeout_s: float | None) -> Watch:
-        check_timeout(timeout_s)
-        # The create's polling hint is for the first wait alone.
-        accepted, self._accepted = self._accepted, None
-        if accepted is not None:
-            return self._session._calls.watch(accepted, timeout_s)
-        return self._session._calls.rewatch(self.id, self.request, self.state, timeout_s)
-
-    async def _step(self, watch: Watch) -> bool:
-        with self._session._operation(self.id):
-            await anyio.sleep_until(watch.due)
-            changed = await self._session._calls.ask(watch, self.key)
-        self.state = watch.task or self.state
-        return changed
-
-
-# A refresh is one query: its first failure is its result.
-_ONCE = Retries(query_patience_s=0, odd_answers=1)
 
 
 class SeedanceSession:
@@ -309,7 +207,7 @@ class SeedanceSession:
         with self._operation():
             record = await calls.plan(Job(request=request, key=key))
             accepted = await calls.submit(record)
-        return VideoTask(self, accepted.task.id, accepted)
+        return VideoTask(calls, accepted.task.id, accepted)
 
     async def generate(
         self,
@@ -341,7 +239,7 @@ class SeedanceSession:
         _check_type("task_id", task_id, str)
         if not re.fullmatch(r"[^\s/?#%]*[^\s/?#%.][^\s/?#%]*", task_id):
             raise ValueError(f"{task_id!r} cannot be a task's id: it looks like video_<uuid>")
-        return VideoTask(self, task_id)
+        return VideoTask(self._calls, task_id)
 
     def batch(
         self,

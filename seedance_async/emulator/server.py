@@ -106,14 +106,7 @@ class Emulator:
             raise ValueError(f"latency_s must be 0 or more seconds, not {latency_s!r}")
         if not callable(failures) and not 0 <= failures <= 1:
             raise ValueError(f"failures must be a share from 0.0 to 1.0, not {failures!r}")
-        if not 0 <= port <= _MAX_PORT:
-            raise ValueError(f"port must be from 0 to {_MAX_PORT}, not {port!r}")
-        if not host or not api_key:
-            raise ValueError(f"{'api_key' if host else 'host'} must not be empty")
-        waived = frozenset((waive,) if isinstance(waive, str) else waive)
-        if not waived <= rules.RULE_IDS:
-            unknown = ", ".join(sorted(waived - rules.RULE_IDS))
-            raise ValueError(f"waive names no rule of the API: {unknown}")
+        _check_address(host, port, api_key)
         self._host, self._port = host, port
         self._account = Account(
             random.Random(seed),  # noqa: S311 - for chance that can be repeated
@@ -132,7 +125,7 @@ class Emulator:
             speed=speed,
             latency_s=latency_s,
             video_ttl_s=video_ttl_s,
-            waived=waived,
+            waived=_checked_waivers(waive),
             faults=Decider(
                 FaultPlan.of(faults),
                 random.Random(f"faults {seed}"),  # noqa: S311 - for chance that can be repeated
@@ -302,3 +295,18 @@ def _check_counts(**counts: int | None) -> None:
     for name, value in counts.items():
         if value is not None and (type(value) is not int or value < 1):
             raise ValueError(f"{name} must be a whole number from 1, or None, not {value!r}")
+
+
+def _check_address(host: str, port: int, api_key: str) -> None:
+    if not 0 <= port <= _MAX_PORT:
+        raise ValueError(f"port must be from 0 to {_MAX_PORT}, not {port!r}")
+    if not host or not api_key:
+        raise ValueError(f"{'api_key' if host else 'host'} must not be empty")
+
+
+def _checked_waivers(waive: Collection[str]) -> frozenset[str]:
+    waived = frozenset((waive,) if isinstance(waive, str) else waive)
+    if not waived <= rules.RULE_IDS:
+        unknown = ", ".join(sorted(waived - rules.RULE_IDS))
+        raise ValueError(f"waive names no rule of the API: {unknown}")
+    return waived

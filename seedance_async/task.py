@@ -1,0 +1,113 @@
+"""``VideoTask``: wait for one task, follow it, ask about it.
+
+The waiting itself is decided in ``watch``; what lives here is the loop around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import anyio
+
+from seedance_async.calls import Accepted, Calls
+from seedance_async.request import VideoRequest
+from seedance_async.results import Video
+from seedance_async.retry import Retries
+from seedance_async.watch import Watch, check_timeout
+from seedance_async.wire import TaskState
+
+DEFAULT_WAIT_S = 3600.0  # ten times the longest published estimate and more; our choice
+# A refresh is one query: its first failure is its result.
+_ONCE = Retries(query_patience_s=0, odd_answers=1)
+
+
+class VideoTask:
+    """A task at the provider: its id is known and written down.
+
+    Made by ``SeedanceSession.submit`` and ``SeedanceSession.task``. May be waited for by any
+    number of coroutines, and again after a ``WaitTimeout``.
+
+    Attributes:
+        id: The provider's id.
+        key: The job's key; None for a task that was taken up by its id.
+        request: What was asked for; None likewise.
+        state: What was last read of it; None before the first answer.
+    """
+
+    def __init__(self, calls: Calls, task_id: str, accepted: Accepted | None = None) -> None:
+        self.id = task_id
+        self.key: str | None = accepted.record.key if accepted else None
+        self.request: VideoRequest | None = accepted.record.request if accepted else None
+        self.state: TaskState | None = accepted.task if accepted else None
+        self._calls = calls
+        self._accepted = accepted
+
+    def __repr__(self) -> str:
+        status = self.state.status if self.state else "not asked yet"
+        return f"<VideoTask {self.id}: {status}>"
+
+    async def wait(self, timeout_s: float | None = DEFAULT_WAIT_S) -> Video:
+        """Wait until the video is there.
+
+        Args:
+            timeout_s: Seconds to wait at the most, from now; 0 or more, None for ever.
+
+        Returns:
+            The finished video, still at the provider.
+
+        Raises:
+            VideoFailed: The provider ended the task without a video.
+            WaitTimeout: The time is over; the task lives on and can be waited for again.
+            SeedanceError: Queries failed for too long in a row; the task lives on as well.
+        """
+        watch = self._watch(timeout_s)
+        while not watch.ended:
+            await self._step(watch)
+        return self._calls.video(watch, self.request)
+
+    async def updates(self, timeout_s: float | None = DEFAULT_WAIT_S) -> AsyncIterator[TaskState]:
+        """Give the task's state now and at each change of its status, the last one included.
+
+        A failed task is a state like any other here, and nothing is raised for it.
+
+        Args:
+            timeout_s: Seconds to go on at the most, from now; None for ever.
+
+        Raises:
+            WaitTimeout: The time is over before the task.
+            SeedanceError: Queries failed for too long in a row.
+        """
+        watch = self._watch(timeout_s)
+        if self.state is not None:
+            yield self.state
+        while not watch.ended:
+            if await self._step(watch) and self.state is not None:
+                yield self.state
+
+    async def refresh(self) -> TaskState:
+        """Ask once, now.
+
+        Raises:
+            SeedanceError: The query failed; it has the task's id.
+        """
+        watch = Watch(self.id, self._calls.pacing, _ONCE, now=0, timeout_s=None)
+        with self._calls.operation(self.id):
+            await self._calls.ask(watch, self.key)
+        self.state = watch.task
+        assert watch.task is not None  # noqa: S101 -- for the types: a failure has been raised
+        return watch.task
+
+    def _watch(self, timeout_s: float | None) -> Watch:
+        check_timeout(timeout_s)
+        # The create's polling hint is for the first wait alone.
+        accepted, self._accepted = self._accepted, None
+        if accepted is not None:
+            return self._calls.watch(accepted, timeout_s)
+        return self._calls.rewatch(self.id, self.request, self.state, timeout_s)
+
+    async def _step(self, watch: Watch) -> bool:
+        with self._calls.operation(self.id):
+            await anyio.sleep_until(watch.due)
+            changed = await self._calls.ask(watch, self.key)
+        self.state = watch.task or self.state
+        return changed
