@@ -10,7 +10,7 @@ import attrs
 
 _optional_rate = attrs.validators.optional(attrs.validators.gt(0))
 _SECONDS_A_MINUTE = 60.0
-_LONGEST_POLL_PAUSE_S = 120.0  # our choice
+LONGEST_POLL_PAUSE_S = 120.0  # our choice
 
 
 def _at_least_one(_: object, attribute: attrs.Attribute[int], value: int) -> None:
@@ -36,7 +36,7 @@ class Limits:
 
 
 class Lane:
-    """Hands out times for one kind of call: each caller gets the earliest at which it may go.
+    """Says when the next call of one kind may go, and is told when one goes.
 
     Attributes:
         open_from: When the gate before it opens, or opened; negative infinity if it never closed.
@@ -47,11 +47,13 @@ class Lane:
         self._gap_s = gap_s
         self._next = float("-inf")
 
-    def take(self, now: float) -> float:
-        """Take the next free time, *now* or later."""
-        at = max(now, self._next, self.open_from)
-        self._next = at + self._gap_s
-        return at
+    def earliest(self, now: float) -> float:
+        """Give the next free time, *now* or later; it may move while somebody waits for it."""
+        return max(now, self._next, self.open_from)
+
+    def go(self, now: float) -> None:
+        """Note that a call goes now."""
+        self._next = now + self._gap_s
 
     def close(self, until: float) -> None:
         """Close the gate until then, or longer if it is closed for longer."""
@@ -73,4 +75,4 @@ class Admission:
         ready waits for nobody.
         """
         self.creates.close(now + wait_s)
-        self.polls.close(now + min(wait_s, _LONGEST_POLL_PAUSE_S))
+        self.polls.close(now + min(wait_s, LONGEST_POLL_PAUSE_S))

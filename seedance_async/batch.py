@@ -29,6 +29,7 @@ from seedance_async.errors import (
     Violation,
 )
 from seedance_async.lifecycle import JobRecord
+from seedance_async.paid import is_ours
 from seedance_async.request import Job, VideoRequest
 from seedance_async.results import Outcome, OutcomeStatus, Video
 from seedance_async.watch import Watch
@@ -198,8 +199,7 @@ class _Scheduler:
                 self._exhaust(exc)
                 return None
             except asyncio.CancelledError as exc:
-                task = asyncio.current_task()
-                if task is None or task.cancelling():
+                if is_ours(exc):
                     raise
                 # Nobody cancelled us: the source let a cancellation of its own escape.
                 stopped = SeedanceError("the source of requests was cancelled")
@@ -271,9 +271,16 @@ class _Scheduler:
             self._end(entry, error=error)
         # A bug, ours or in a pacing of the user's: even that must not cost the others their end.
         except Exception as exc:  # noqa: BLE001
-            unexpected = SeedanceError(f"unexpected {type(exc).__name__}", entry.task_id)
-            unexpected.__cause__ = exc
-            self._end(entry, error=unexpected)
+            self._end_unexpectedly(entry, exc)
+        except asyncio.CancelledError as exc:
+            if is_ours(exc):
+                raise
+            self._end_unexpectedly(entry, exc)
+
+    def _end_unexpectedly(self, entry: _Entry, cause: BaseException) -> None:
+        error = SeedanceError(f"unexpected {type(cause).__name__}", entry.task_id)
+        error.__cause__ = cause
+        self._end(entry, error=error)
 
     def _end(
         self, entry: _Entry, *, error: SeedanceError | None = None, path: Path | None = None

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import functools
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -43,8 +44,8 @@ from seedance_async.events import (
 from seedance_async.journal import Journal
 from seedance_async.lifecycle import JobRecord, JobState, Phase, phase
 from seedance_async.pacing import Pacing
-from seedance_async.paid import finish
-from seedance_async.request import Job, VideoRequest, redact
+from seedance_async.paid import finish, is_ours
+from seedance_async.request import Job, VideoRequest, secrets
 from seedance_async.results import Video
 from seedance_async.retry import Again, Patience, Retries, judge_create
 from seedance_async.transport import Transport
@@ -92,6 +93,9 @@ class Calls:
     on_the_wire: set[asyncio.Task[Any]] = attrs.field(init=False, factory=set)
     _places: Counter[str] = attrs.field(init=False, factory=Counter)
     _keys: set[str] = attrs.field(init=False, factory=set)
+    _queues: defaultdict[Lane, anyio.Lock] = attrs.field(
+        init=False, factory=lambda: defaultdict(anyio.Lock)
+    )
     _accepted_count: int = attrs.field(init=False, default=0)
 
     async def plan(self, job: Job, index: int | None = None) -> JobRecord:
@@ -108,10 +112,14 @@ class Calls:
         if job.key is not None:
             # Before the first await: two calls with one key must not both find it free.
             self._keys.add(key)
-        if await self.journal.get(key) is not None:
-            raise _key_is_taken()
-        record = JobRecord(key=key, request=job.request, planned_at=utc_now())
-        await self._write(record)
+        try:
+            if await self.journal.get(key) is not None:
+                raise _key_is_taken()
+            record = JobRecord(key=key, request=job.request, planned_at=utc_now())
+            await self._write(record)
+        except JournalError:
+            self._keys.discard(key)  # nothing is on record, and nothing was sent
+            raise
         self.events.emit(Planned(key=key, index=index, name=job.name))
         return record
 
@@ -119,7 +127,9 @@ class Calls:
         """Write *record* down; whatever a journal raises is a ``JournalError`` with the id."""
         try:
             await self.journal.put(record)
-        except Exception as exc:
+        except (Exception, asyncio.CancelledError) as exc:
+            if isinstance(exc, asyncio.CancelledError) and is_ours(exc):
+                raise
             if isinstance(exc, JournalError) and exc.task_id == record.task_id:
                 raise
             words = exc.message if isinstance(exc, JournalError) else type(exc).__name__
@@ -184,13 +194,25 @@ class Calls:
         body = wire.dump(record.request.to_wire())
         record = record.moved(JobState.SUBMITTING, utc_now())
         await self._write(record)
-        reply = await self.transport.create(body)
+        judge = functools.partial(
+            judge_create,
+            key=record.key,
+            request=record.request,
+            secrets=self._secrets(record.request),
+        )
+        try:
+            reply = await self.transport.create(body)
+        except asyncio.CancelledError:
+            lost = judge(NoAnswer(sent=True, reason="abandoned"), utc_now())
+            if isinstance(lost, SubmissionUnknown):
+                await self._failed(record, lost)
+            raise
         now = utc_now()
         try:
-            verdict = judge_create(reply, now, key=record.key, request=record.request)
+            verdict = judge(reply, now)
         except Exception as exc:  # noqa: BLE001 -- what cannot even be judged is unknown
-            odd = NoAnswer(sent=True, reason=f"an answer that raised {type(exc).__name__}")
-            verdict = judge_create(odd, now, key=record.key, request=record.request)
+            odd = f"an answer that raised {type(exc).__name__}"
+            verdict = judge(NoAnswer(sent=True, reason=odd), now)
         if isinstance(verdict, TaskState):
             record = record.moved(
                 JobState.SUBMITTED, now, task_id=verdict.id, task_status=verdict.status
@@ -204,6 +226,10 @@ class Calls:
             return record, verdict
         await self._failed(record, verdict)
         raise verdict
+
+    def _secrets(self, request: VideoRequest | None) -> tuple[str, ...]:
+        of_request = () if request is None else secrets(request)
+        return (self.transport.api_key, *of_request)
 
     async def _accepted(self, record: JobRecord) -> None:
         self._accepted_count += 1
@@ -251,6 +277,7 @@ class Calls:
             timeout_s=timeout_s,
             model=request.model if request else None,
             task=task,
+            secrets=self._secrets(request),
         )
 
     def video(self, watch: Watch, request: VideoRequest | None) -> Video:
@@ -262,7 +289,7 @@ class Calls:
         if watch.task is None:
             raise watch.timeout()
         if phase(watch.task) is not Phase.COMPLETED:
-            raise failure(watch.task, request)
+            raise failure(watch.task)
         return Video.of(watch.task, request, self._download)
 
     async def _download(self, video: Video, path: Path) -> Path:
@@ -300,11 +327,9 @@ class Calls:
         self.events.emit(Throttled(key=key, task_id=task_id, wait_s=wait_s, reason=reason))
 
     async def _changed(self, key: str | None, task: TaskState) -> None:
-        state, reason = _STATES[phase(task)], "no reason given"
+        state, reason = _STATES[phase(task)], task.error or "no reason given"
         try:
             record = None if key is None else await self.journal.get(key)
-            if record is not None and task.error is not None:
-                reason = redact(record.request, task.error)
             if record is not None and record.state is JobState.SUBMITTED:
                 error = reason if state is JobState.FAILED else None
                 moved = record.moved(state, utc_now(), task_status=task.status, error=error)
@@ -319,12 +344,14 @@ class Calls:
             self.events.emit(Failed(key=key, task_id=task.id, reason=reason))
 
     async def _turn(self, lane: Lane) -> None:
-        """Wait for a time of one's own, and for another one if the gate closes meanwhile."""
-        at = lane.take(anyio.current_time())
-        while at > anyio.current_time():
-            await anyio.sleep_until(at)
-            if lane.open_from > at:
-                at = lane.take(at)
+        """Wait in the lane until it is free: one at a time, first come, first served.
+
+        Nothing is reserved ahead, so that whoever is cancelled while waiting leaves no gap.
+        """
+        async with self._queues[lane]:
+            while (at := lane.earliest(anyio.current_time())) > anyio.current_time():  # noqa: ASYNC110
+                await anyio.sleep_until(at)
+            lane.go(anyio.current_time())
 
     async def fetch(
         self, video: Video, path: Path, key: str | None = None, *, replaces: bool = True

@@ -107,19 +107,23 @@ def _is_whole(file: BinaryIO, size_bytes: int) -> bool:
     """Tell whether a file is an MP4 of which nothing is missing.
 
     It is a row of boxes, each beginning with its size and type (ISO/IEC 14496-12, 4.2), the first
-    of type ``ftyp``; an error page is none, and one that was cut short ends within a box.
+    of type ``ftyp``; an error page is none, and one that was cut short ends within a box. What
+    comes behind the film's index and data (``moov``, ``mdat``) may be anything.
     """
-    at = 0
+    at, seen = 0, set[bytes]()
     while at < size_bytes:
         file.seek(at)
         head = file.read(16)
-        box_bytes = int.from_bytes(head[:4])
+        kind, box_bytes = head[4:8], int.from_bytes(head[:4])
         if box_bytes == 1:  # the size did not fit: it follows the type, in eight bytes
             box_bytes = int.from_bytes(head[8:])
         elif box_bytes == 0:  # the last box, to the end of the file
             box_bytes = size_bytes - at
-        if box_bytes < _BOX_HEAD_BYTES or (at == 0 and head[4:8] != b"ftyp"):
+        if at == 0 and kind != b"ftyp":
             return False
+        if box_bytes < _BOX_HEAD_BYTES or not kind.isalnum():
+            return seen >= {b"moov", b"mdat"}
+        seen.add(kind)
         at += box_bytes
     return size_bytes > 0 and at == size_bytes
 

@@ -6,12 +6,28 @@ No cancellation of any kind splits it. It bounds its own time through the transp
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import anyio
 
 R = TypeVar("R")
+
+
+_UNDER_WAY: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+
+
+def abandon() -> None:
+    """Cut off what ``finish`` waits for, in every event loop: for a person who insists."""
+    for task in tuple(_UNDER_WAY):
+        task.cancel()
+
+
+def is_ours(_: asyncio.CancelledError) -> bool:
+    """Tell, where one was caught, whether this task was cancelled, or what it awaited was."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 async def finish(work: Coroutine[Any, Any, R], among: set[asyncio.Task[Any]] | None = None) -> R:
@@ -36,6 +52,10 @@ async def finish(work: Coroutine[Any, Any, R], among: set[asyncio.Task[Any]] | N
     # edge-triggered and goes straight through a shield, so *work* has a task of its own, which
     # ``wait`` does not cancel along with us.
     inner = asyncio.create_task(work)
+    # When asyncio.run ends, it cancels every task that it knows of; this one it must wait for,
+    # through us. Source: "Extending asyncio" in Python's manual.
+    asyncio._unregister_task(inner)
+    _UNDER_WAY.add(inner)
     if among is not None:
         among.add(inner)
         inner.add_done_callback(among.discard)

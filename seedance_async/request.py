@@ -148,17 +148,10 @@ class VideoRequest:
         return fields
 
 
-def redact(request: VideoRequest, words: str) -> str:
-    """Take a request's prompt and media URLs out of what a provider said about it."""
-    medias = [value for _, value in rules.media_references(request._given())]
-    for secret in (request.prompt, *medias):
-        if isinstance(secret, str) and len(secret) >= _QUOTED_CHARS:
-            words = words.replace(secret, "<...>")
-    return words
-
-
-# What is shorter could be part of any word. Our choice.
-_QUOTED_CHARS = 8
+def secrets(request: VideoRequest) -> tuple[str, ...]:
+    """Give what a provider may quote of a request, and nobody else should: prompt and media."""
+    medias = (value for _, value in rules.media_references(request._given()))
+    return tuple(text for text in (request.prompt, *medias) if isinstance(text, str))
 
 
 @attrs.frozen(kw_only=True)

@@ -6,6 +6,7 @@ query changes nothing and may always be repeated.
 """
 
 import datetime as dt
+from collections.abc import Sequence
 
 import attrs
 
@@ -22,7 +23,7 @@ from seedance_async.errors import (
     UnexpectedAnswer,
 )
 from seedance_async.lifecycle import Phase, phase
-from seedance_async.request import VideoRequest, redact
+from seedance_async.request import VideoRequest
 from seedance_async.wire import Answer, BusinessFailure, NoAnswer, Reply, TaskState
 
 _REFUSALS: dict[int, type[AnswerError]] = {
@@ -39,7 +40,6 @@ _NOT_FOUND = 404
 _TOO_MANY = 429
 _UNAVAILABLE = 503
 _HTTP_OK = range(200, 300)
-_CODE_DIGITS = 3
 _HTTP_CLIENT_ERRORS = range(400, 500)
 
 
@@ -60,7 +60,12 @@ class Again:
 
 
 def judge_create(
-    reply: Reply, now: dt.datetime, *, key: str, request: VideoRequest
+    reply: Reply,
+    now: dt.datetime,
+    *,
+    key: str,
+    request: VideoRequest,
+    secrets: Sequence[str] = (),
 ) -> TaskState | Again | AnswerError:
     """Tell what became of a create.
 
@@ -69,6 +74,7 @@ def judge_create(
         now: The time, for a ``Retry-After`` that is a date.
         key: The job's key, for the error.
         request: What was asked for, likewise.
+        secrets: What is to be taken out of the provider's words.
 
     Returns:
         The task where one was accepted; ``Again`` where certainly nothing was and it may be
@@ -81,26 +87,26 @@ def judge_create(
         return Again(error=ServiceUnavailable(f"cannot reach the API: {reply.reason}"))
     wait_s = wire.retry_after_s(reply.headers, now)
     if reply.status == _TOO_MANY or (reply.status == _UNAVAILABLE and wait_s is not None):
-        return _busy(reply, wait_s)
+        return _busy(reply, wait_s, secrets)
     if reply.status in _REFUSALS:
-        words = redact(request, wire.failure_message(reply))
+        words = wire.failure_message(reply, secrets)
         if reply.status == _NOT_FOUND:
             words += " (is the base URL right? it is what stands before /v1)"
         return _REFUSALS[reply.status](words, None, reply.status)
     if reply.status not in _HTTP_OK:
-        return _lost(wire.failure_message(reply), reply.status, key, request)
-    read = wire.read_task(reply.body)
+        return _lost(wire.failure_message(reply, secrets), reply.status, key, request)
+    read = wire.read_task(reply.body, secrets=secrets)
     if isinstance(read, BusinessFailure):
-        if read.code is not None and read.code.startswith("5") and len(read.code) == _CODE_DIGITS:
-            # A gateway's 5xx in the clothes of a success knows no more than a real one.
-            return _lost(read.message, reply.status, key, request)
-        return RequestRefused(redact(request, read.message), None, reply.status)
+        return RequestRefused(read.message, None, reply.status)
     if isinstance(read, wire.Unreadable):
-        return _lost(f"HTTP {reply.status} with {read.reason}", reply.status, key, request)
+        reason = reply.cut or read.reason
+        return _lost(f"HTTP {reply.status} with {reason}", reply.status, key, request)
     return read
 
 
-def judge_query(reply: Reply, now: dt.datetime, *, task_id: str) -> TaskState | Again:
+def judge_query(
+    reply: Reply, now: dt.datetime, *, task_id: str, secrets: Sequence[str] = ()
+) -> TaskState | Again:
     """Tell what a query brought to light.
 
     Returns:
@@ -110,29 +116,29 @@ def judge_query(reply: Reply, now: dt.datetime, *, task_id: str) -> TaskState | 
         return Again(error=ServiceUnavailable(f"cannot reach the API: {reply.reason}", task_id))
     wait_s = wire.retry_after_s(reply.headers, now)
     if reply.status == _TOO_MANY or reply.status >= 500:  # noqa: PLR2004
-        again = _busy(reply, wait_s)
+        again = _busy(reply, wait_s, secrets)
         again.error.task_id = task_id
         return again
     if reply.status in _HTTP_CLIENT_ERRORS:
         error_class = _REFUSALS.get(reply.status, RequestRefused)
-        error = error_class(wire.failure_message(reply), task_id, reply.status)
+        error = error_class(wire.failure_message(reply, secrets), task_id, reply.status)
         return Again(error=error, outage=False)
-    read = wire.read_task(reply.body, asked_id=task_id)
+    read = wire.read_task(reply.body, asked_id=task_id, secrets=secrets)
     if isinstance(read, TaskState) and reply.status in _HTTP_OK and phase(read) is not Phase.ODD:
         return read
-    return Again(error=_unexpected(reply, read, task_id), outage=False)
+    # A body that was cut off is the line's doing, and lines heal.
+    return Again(error=_unexpected(reply, read, task_id), outage=reply.cut is not None)
 
 
-def _busy(reply: Answer, wait_s: float | None) -> Again:
+def _busy(reply: Answer, wait_s: float | None, secrets: Sequence[str]) -> Again:
     error_class = RateLimited if reply.status == _TOO_MANY else ServiceUnavailable
-    message = wire.failure_message(reply)
+    message = wire.failure_message(reply, secrets)
     return Again(error=error_class(message, None, reply.status, wait_s), wait_s=wait_s)
 
 
 def _lost(reason: str, status: int | None, key: str, request: VideoRequest) -> SubmissionUnknown:
-    why = redact(request, reason)
     message = (
-        f"the create of job {key} was sent and its answer is lost ({why}): a task may exist "
+        f"the create of job {key} was sent and its answer is lost ({reason}): a task may exist "
         "and be billed, so it is not sent again; look for it in the provider's billing"
     )
     return SubmissionUnknown(message, None, status, key, request.digest)

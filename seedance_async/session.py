@@ -103,6 +103,7 @@ class SeedanceSession:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
         self._under_way: dict[anyio.CancelScope, asyncio.Task[object] | None] = {}
+        self._closers: set[asyncio.Task[object] | None] = set()
         self._one_ended = anyio.Event()
 
     def __repr__(self) -> str:
@@ -146,19 +147,23 @@ class SeedanceSession:
         self._closing = True
         for scope in tuple(self._under_way):
             scope.cancel()
+        self._closers.add(asyncio.current_task())
         # To its end, whatever cancels the caller: connections are closed behind the creates.
-        await finish(self._wind_up(asyncio.current_task()))
+        await finish(self._wind_up())
 
-    async def _wind_up(self, closer: asyncio.Task[object] | None) -> None:
-        margin_s = (self._timeout.total or 0) + _CLOSING_MARGIN_S
-        with anyio.move_on_after(margin_s):
+    async def _wind_up(self) -> None:
+        with anyio.move_on_after((self._timeout.total or 0) + _CLOSING_MARGIN_S):
             while self._opened is not None and self._opened.on_the_wire:
                 await asyncio.wait(self._opened.on_the_wire)
-            # An operation of the closing task is around its call, and cannot end before it.
-            while any(task is not closer for task in self._under_way.values()):
+        with anyio.move_on_after(_CLOSING_MARGIN_S):
+            # An operation of a closing task is around its call, and cannot end before it.
+            while any(self._is_at_work(task) for task in self._under_way.values()):
                 await self._one_ended.wait()
         if self._http is not None:
             await self._http.close()
+
+    def _is_at_work(self, task: asyncio.Task[object] | None) -> bool:
+        return task is not None and task not in self._closers and not task.done()
 
     @property
     def _calls(self) -> Calls:
@@ -302,7 +307,8 @@ class SeedanceSession:
         async with self.batch(
             requests, max_in_flight=max_in_flight, timeout_s=timeout_s, out_dir=out_dir
         ) as outcomes:
-            ended += [outcome async for outcome in outcomes]
+            async for outcome in outcomes:
+                ended.append(outcome)  # noqa: PERF401 -- what came counts, whatever comes then
         ended.sort(key=lambda outcome: outcome.index)
         return BatchReport(outcomes=tuple(ended), wall_s=anyio.current_time() - started)
 

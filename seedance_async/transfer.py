@@ -29,6 +29,7 @@ _RETRIES = Retries(odd_answers=4)
 _JITTER = 0.5
 _WRITE_BYTES = 1 << 20  # one hop to a thread a megabyte, our choice
 _GONE = frozenset({403, 404, 410})  # what stores of signed files answer after the end
+_REFUSALS = frozenset(range(400, 500)) - {408, 416, 425, 429}
 _OK, _PARTIAL, _NO_SUCH_RANGE = 200, 206, 416
 
 
@@ -108,8 +109,10 @@ class Transfer:
             await self._restart()
         if response.status != _OK and not goes_on:
             wait_s = retry_after_s(response.headers, dt.datetime.now(dt.UTC))
-            raise _BrokenError(f"HTTP {response.status}", wait_s=wait_s)
-        self.etag = _strong(response.headers.get("ETag"))
+            heals = response.status not in _REFUSALS
+            raise _BrokenError(f"HTTP {response.status}", wait_s=wait_s, outage=heals)
+        encoded = "Content-Encoding" in response.headers  # then a range is of other bytes
+        self.etag = None if encoded else _strong(response.headers.get("ETag"))
         self.size_bytes = _whole_size(response)
         await self._write_all(response)
         if self.size_bytes is not None and self.got_bytes != self.size_bytes:

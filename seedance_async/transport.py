@@ -5,11 +5,14 @@ The API key lives here and goes to the API's own host only: redirects are not fo
 
 from __future__ import annotations
 
+import asyncio
+
 import aiohttp
 from yarl import URL
 
 from seedance_async import wire
 from seedance_async.account import Account
+from seedance_async.paid import is_ours
 from seedance_async.wire import Answer, NoAnswer
 
 # The total bounds the paid step. Connecting has bounds of its own, well below the total, because
@@ -17,7 +20,6 @@ from seedance_async.wire import Answer, NoAnswer
 DEFAULT_TIMEOUT = aiohttp.ClientTimeout(total=60, connect=30, sock_connect=15, sock_read=45)
 # An answer is a few hundred bytes; our choice of what is no answer of this API any more.
 _MAX_BODY_BYTES = 1 << 20
-_MIN_SECRET_CHARS = 16
 _NOTHING_SENT = (
     aiohttp.ClientConnectorError,  # DNS, connect, TLS
     aiohttp.ConnectionTimeoutError,
@@ -48,6 +50,11 @@ class Transport:
         self._json_headers = {**self._headers, "Content-Type": "application/json; charset=utf-8"}
         self._timeout = timeout
 
+    @property
+    def api_key(self) -> str:
+        """The key, for taking it out of what a provider says."""
+        return self._account.api_key
+
     async def create(self, body: bytes) -> Answer | NoAnswer:
         """Send a create: the call that costs money."""
         return await self._send("POST", wire.CREATE_PATH, body)
@@ -75,30 +82,23 @@ class Transport:
         # Whatever else may be raised by now: nobody knows how far the call got.
         except Exception as exc:  # noqa: BLE001
             return NoAnswer(sent=True, reason=_reason(exc))
+        except asyncio.CancelledError as exc:
+            if is_ours(exc):
+                raise
+            return NoAnswer(sent=True, reason="the connection pool was closed")
 
     async def _read(self, response: aiohttp.ClientResponse) -> Answer | NoAnswer:
-        body = bytearray()
+        body, cut = bytearray(), None
         try:
             async for chunk in response.content.iter_any():
                 body += chunk
                 if len(body) > _MAX_BODY_BYTES:
-                    return NoAnswer(sent=True, reason="an answer of more than 1 MiB")
+                    cut = "an answer of more than 1 MiB"
+                    break
         except (aiohttp.ClientError, TimeoutError, OSError) as exc:
             # Headers that lie about the body's end must not lose an id that has arrived.
-            if not body:
-                return NoAnswer(sent=True, reason=_reason(exc))
-        return Answer(response.status, response.headers, self._without_key(bytes(body)))
-
-    def _without_key(self, body: bytes) -> bytes:
-        # What a failed call says goes into exceptions, and a provider may quote the key in it.
-        # A key too short to be one could be part of any word, a URL's included.
-        key = self._account.api_key
-        if len(key) < _MIN_SECRET_CHARS:
-            return body
-        # The second is how PHP writes a slash in JSON.
-        for spelled in (key, key.replace("/", "\\/")):
-            body = body.replace(spelled.encode(), b"***")
-        return body
+            cut = _reason(exc)
+        return Answer(response.status, response.headers, bytes(body), cut)
 
 
 def _reason(exc: BaseException) -> str:

@@ -6,12 +6,15 @@ Used by a single wait and by a batch alike, which do the asking and the sleeping
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
+
+import attrs
 
 from seedance_async import wire
+from seedance_async.admission import LONGEST_POLL_PAUSE_S
 from seedance_async.errors import VideoFailed, WaitTimeout
 from seedance_async.lifecycle import Phase, phase
 from seedance_async.pacing import Pacing, Waiting
-from seedance_async.request import VideoRequest, redact
 from seedance_async.retry import Again, Patience, Retries, judge_query
 from seedance_async.wire import Answer, Reply, TaskState
 
@@ -36,6 +39,7 @@ class Watch:
         timeout_s: float | None,
         model: str | None = None,
         task: TaskState | None = None,
+        secrets: Sequence[str] = (),
     ) -> None:
         self.task_id = task_id
         self.task = task
@@ -44,6 +48,7 @@ class Watch:
         self._pacing = pacing
         self._patience = Patience(retries, retries.query_patience_s)
         self._model = model
+        self._secrets = secrets
         self._started = now
         self._timeout_s = timeout_s
         self._deadline = float("inf") if timeout_s is None else now + timeout_s
@@ -82,9 +87,11 @@ class Watch:
                 the task lives on.
         """
         self._polls += 1
-        verdict = judge_query(reply, wall, task_id=self.task_id)
+        verdict = judge_query(reply, wall, task_id=self.task_id, secrets=self._secrets)
         if isinstance(verdict, Again):
-            self.again = verdict
+            # A long pause is about creates: nobody should miss a video that is ready.
+            told_s = verdict.wait_s and min(verdict.wait_s, LONGEST_POLL_PAUSE_S)
+            verdict = self.again = attrs.evolve(verdict, wait_s=told_s)
             pause_s = self._patience.failed(verdict, now, jitter)
             self.due = min(now + pause_s, self._deadline)
             return False
@@ -111,11 +118,10 @@ class Watch:
         return WaitTimeout(f"{waited} of waiting, {seen}{why}{end}", self.task_id, status)
 
 
-def failure(task: TaskState, request: VideoRequest | None) -> VideoFailed:
+def failure(task: TaskState) -> VideoFailed:
     """Make the error for a task that the provider ended without a video."""
-    reason = task.error if task.error is None or request is None else redact(request, task.error)
-    message = f"the task {task.status}: {reason or 'no reason given'}"
-    return VideoFailed(message, task.id, reason, task.status)
+    reason = task.error or "no reason given"
+    return VideoFailed(f"the task {task.status}: {reason}", task.id, task.error, task.status)
 
 
 def check_timeout(timeout_s: float | None) -> float | None:

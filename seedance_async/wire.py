@@ -8,7 +8,7 @@ import datetime as dt
 import functools
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
@@ -40,18 +40,23 @@ PYTHON_NAMES: Mapping[str, str] = {wire: python for python, wire in WIRE_NAMES.i
 _NULLABLE = (
     frozenset(WIRE_NAMES) - {"model", "prompt", "duration", "aspect_ratio"} - {"generate_audio"}
 )
-# A success by business code: 0 as documented, 200 as gateways in front of it say.
-_SUCCESS_CODES = frozenset({"0", "200"})
+_SUCCESS, _GATEWAY = 2, 5  # hundreds of codes that say so
 _QUOTED_CHARS = 300
+_SECRET_CHARS = 8
 
 
 @attrs.frozen(eq=False)
 class Answer:
-    """An HTTP answer that arrived whole; its headers are asked for in lower case."""
+    """An HTTP answer; its headers are asked for in lower case.
+
+    Attributes:
+        cut: Why the body may be less than what was sent; None for one that arrived whole.
+    """
 
     status: int
     headers: Mapping[str, str] = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
+    cut: str | None = None
 
 
 @attrs.frozen(eq=False)
@@ -98,7 +103,6 @@ class BusinessFailure:
     """A readable answer that says no, under whatever HTTP status, and names no task."""
 
     message: str
-    code: str | None = None
 
 
 @attrs.frozen(eq=False)
@@ -155,7 +159,7 @@ def spell_violation(violation: Violation) -> Violation:
 
 
 def read_task(
-    body: bytes, *, asked_id: str | None = None
+    body: bytes, *, asked_id: str | None = None, secrets: Sequence[str] = ()
 ) -> TaskState | BusinessFailure | Unreadable:
     """Read a task from the body of a create or query answer, in every shape seen so far.
 
@@ -163,6 +167,7 @@ def read_task(
         body: The raw body.
         asked_id: The id that was queried; it stands in for a missing one, and an answer about
             another task is unreadable.
+        secrets: What is to be taken out of the provider's words.
     """
     loaded = load_object(body)
     if isinstance(loaded, Unreadable):
@@ -172,17 +177,17 @@ def read_task(
     fields: Mapping[str, Any] = inner if wrapped else loaded  # type: ignore[assignment]
     task_id = _id(fields.get("id"))
     if task_id is None and fields.get("id"):
-        return Unreadable("an id that is none")
+        # Told, so that a person can find the task by it.
+        return Unreadable(f"an id that is no text: {_clip(repr(fields['id']), secrets)}")
     if task_id is None and asked_id is not None and _text(fields.get("status")) is not None:
         task_id = asked_id
     if task_id is None:
-        failure = read_failure(loaded)
-        if failure is None:
-            return Unreadable("no task id in it")
-        return BusinessFailure(failure, _text(loaded.get("code")))
+        failure = read_failure(loaded, secrets)
+        return BusinessFailure(failure) if failure else Unreadable("no task id in it")
     if asked_id not in (None, task_id):
         return Unreadable("it speaks of another task")
-    state: TaskState = _structure_task()({**fields, "id": task_id, "raw": dict(loaded)}, TaskState)
+    read = {"id": task_id, "raw": dict(loaded), "error": _words(fields.get("error"), secrets)}
+    state: TaskState = _structure_task()({**fields, **read}, TaskState)
     return state
 
 
@@ -197,21 +202,34 @@ def load_object(body: bytes) -> Mapping[str, Any] | Unreadable:
     return loaded if isinstance(loaded, Mapping) else Unreadable("JSON that is not an object")
 
 
-def read_failure(loaded: Mapping[str, Any]) -> str | None:
-    """Find the words of a failure in an answer's JSON; None where it tells of none."""
-    code = loaded.get("code")
-    message = _words(loaded.get("error")) or _words(loaded.get("msg") or loaded.get("message"))
-    if code is not None and str(code) not in _SUCCESS_CODES:
-        return f"code {_clip(str(code))}: {message or 'no message'}"
-    return _words(loaded.get("error")) and message
+def read_failure(loaded: Mapping[str, Any], secrets: Sequence[str] = ()) -> str | None:
+    """Find the words of a clear "no" in an answer's JSON; None where it tells of none.
+
+    A code that is no whole number, or one of a success or of a gateway's trouble (2xx, 5xx), is no
+    clear "no": a task may stand behind it.
+    """
+    error = loaded.get("error")
+    nested = error.get("code") if isinstance(error, Mapping) else None
+    codes = [loaded.get("code"), loaded.get("status"), nested]
+    numbers = [_code(code) for code in codes if code is not None]
+    if any(number is not None and number // 100 == _GATEWAY for number in numbers):
+        return None
+    words = _words(error, secrets) or _words(loaded.get("msg") or loaded.get("message"), secrets)
+    code = _code(loaded.get("code"))
+    if loaded.get("code") is None:
+        return _words(error, secrets) and words
+    if not code or code // 100 == _SUCCESS:
+        return None
+    return f"code {code}: {words or 'no message'}"
 
 
-def failure_message(answer: Answer) -> str:
+def failure_message(answer: Answer, secrets: Sequence[str] = ()) -> str:
     """Describe a failed answer: its HTTP status and the provider's words, if it has any."""
     loaded = load_object(answer.body)
-    words = None if isinstance(loaded, Unreadable) else read_failure(loaded)
-    if words is None and not isinstance(loaded, Unreadable):
-        words = _words(loaded.get("message") or loaded.get("msg") or loaded.get("detail"))
+    if isinstance(loaded, Unreadable):
+        return f"HTTP {answer.status}"
+    names = ("error", "message", "msg", "detail")
+    words = next((words for name in names if (words := _words(loaded.get(name), secrets))), None)
     return f"HTTP {answer.status}" + (f": {words}" if words else "")
 
 
@@ -246,19 +264,34 @@ def _id(value: Any) -> str | None:
     return value.strip() or None if isinstance(value, str) else None
 
 
-def _words(value: Any) -> str | None:
+def _words(value: Any, secrets: Sequence[str]) -> str | None:
     """Take a message from the shapes that ``error`` has been seen in."""
     if isinstance(value, Mapping):
         value = next((value[name] for name in ("message", "msg", "code") if value.get(name)), value)
-    if value is None or value in ("", {}, []):
+    if not value:
         return None
     try:
-        return _clip(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        words = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     except RecursionError:
         return "an error without readable words"
+    return _clip(words, secrets) or None
 
 
-def _clip(text: str) -> str:
+def _code(value: Any) -> int | None:
+    """Read a business code; None for what is no whole number."""
+    if isinstance(value, str) and re.fullmatch(r"-?\d{1,9}", value, re.ASCII):
+        return int(value)
+    return value if type(value) is int else None
+
+
+def _clip(text: str, secrets: Sequence[str]) -> str:
+    """Put the provider's words on one line of bounded length, without secrets that it quotes."""
+    for secret in secrets:
+        if len(secret) >= _SECRET_CHARS:  # what is shorter could be part of any word
+            plain = " ".join(secret.split())
+            for spelled in (secret, json.dumps(secret)[1:-1], secret.replace('"', '\\"'), plain):
+                text = text.replace(spelled, "<...>")
+            text = " ".join(text.split()).replace(plain, "<...>")
     # A URL that a provider quotes may be signed: what comes after its path stays out.
     line = _query_of_a_url().sub(r"\1?...", " ".join(text.split()))
     return line if len(line) <= _QUOTED_CHARS else f"{line[:_QUOTED_CHARS]}…"
@@ -312,7 +345,7 @@ def _structure_task() -> Callable[[Mapping[str, Any], Any], Any]:
         video_url=read("video_url", _text),
         actual_duration_s=read("actualDuration", _number),
         total_tokens=read("totalTokens", _count),
-        error=read("error", _words),
+        error=read("error", lambda words: words),
         raw=read("raw", lambda raw: raw),
     )
 

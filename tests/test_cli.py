@@ -15,69 +15,21 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from cli_process import (
+    FAST,
+    SEEDANCE,
+    UUID,
+    environment,
+    records,
+    run,
+    started,
+    wait_for,
+    write_jobs,
+)
 
-SEEDANCE = [sys.executable, "-m", "seedance_async"]
-FAST = {"model": "seedance_2_0_fast_pro", "prompt": "a secret cat", "duration": 4}
-UUID = re.compile(r"video_[0-9a-f-]{36}")
-
-
-def environment(**variables: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if "SEEDANCE" not in name}
-    return {**kept, "FORCE_COLOR": "1", **variables}
-
-
-def run(*args: str, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    env = environment(**options.pop("env", {}))
-    return subprocess.run(
-        [*SEEDANCE, *args],
-        cwd=cwd,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        **options,
-    )
-
-
-def write_jobs(folder: Path, *jobs: Any) -> Path:
-    path = folder / "jobs.jsonl"
-    path.write_text("".join(f"{json.dumps(job)}\n" for job in jobs))
-    return path
-
-
-def records(folder: Path) -> list[dict[str, Any]]:
-    lines = (folder / "results.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
-
-
-def wait_for(process: subprocess.Popen[str], stream: Any, pattern: str) -> str:
-    """Read *stream* until a line has *pattern* in it."""
-    read = []
-    for line in stream:
-        read.append(line)
-        if re.search(pattern, line):
-            return line
-    raise AssertionError(f"{pattern!r} never came: {read}, exit {process.wait()}")
-
-
-@contextlib.contextmanager
-def started(*args: str, cwd: Path, **env: str) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(
-        [*SEEDANCE, *args],
-        cwd=cwd,
-        env=environment(**env),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+from seedance_async.cli import app
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +91,13 @@ def test_a_csv_table_runs_to_exit_code_0(tmp_path: Path) -> None:
     assert ran.stdout == "videos/0001-cat.mp4\n"
 
 
+def test_a_hyphen_reads_jobs_from_stdin(tmp_path: Path) -> None:
+    args = ("batch", "-", "--out", "videos", "--emulate", "--speed", "200")
+    ran = run(*args, cwd=tmp_path, input=json.dumps({**FAST, "prompt": "- a cat"}))
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == "videos/0001.mp4\n"
+
+
 def test_a_reader_that_goes_away_hurts_no_job(tmp_path: Path) -> None:
     jobs = write_jobs(tmp_path, FAST, FAST)
     args = ("batch", str(jobs), "--out", "videos", "--emulate", "--speed", "200")
@@ -197,15 +156,48 @@ def test_a_bad_line_sends_nothing(tmp_path: Path) -> None:
         (("batch", "none.jsonl", "--out", "videos", "--emulate"), "none.jsonl: cannot be read"),
         (("generate", "a cat", "--duration", "3", "--aspect-ratio", "[red]"), "duration: 3 is"),
         (("generate", "a cat", "--duraton", "3"), "--duraton"),
+        (("generate", "--duraton"), "no option --duraton"),
+        (("generate", "A", "cat", "dancing"), "unexpected: cat dancing.*prompt in quotes"),
+        (("generate", "cat", "--emulate", "--first-image", "http://10.0.0.1/a"), "media.public"),
+        (("batch", "private.jsonl", "--out", "videos", "--emulate"), "media.public"),
+        (("batch", "bad.jsonl", "--out", "videos", "--emulate"), "... and 9 more\\n29 of 29 jobs"),
     ],
 )
-def test_what_cannot_start_exits_with_2(tmp_path: Path, args: tuple[str, ...], says: str) -> None:
+def test_what_cannot_start_exits_with_2(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    args: tuple[str, ...],
+    says: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_jobs(tmp_path, {**FAST, "first_image": "http://10.0.0.1/a.png"}).rename("private.jsonl")
+    write_jobs(tmp_path, *[{**FAST, "duration": 99}] * 29).rename("bad.jsonl")
     write_jobs(tmp_path, FAST)
-    ran = run(*args, cwd=tmp_path)
-    assert ran.returncode == 2
-    assert re.search(says, ran.stderr)
-    assert "Traceback" not in ran.stderr
-    assert not (tmp_path / "videos").exists()
+    assert app.run(args) == 2
+    assert re.search(says, capsys.readouterr().err)
+    assert not Path("videos").exists()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("SEEDANCE_API_KEY", "", "no API key: set SEEDANCE_API_KEY. --emulate needs no key"),
+        ("SEEDANCE_API_KEY", "a b", "no key has: look at SEEDANCE_API_KEY. --emulate"),
+        ("SEEDANCE_BASE_URL", "ftp://x", "SEEDANCE_BASE_URL is no URL"),
+    ],
+)
+def test_what_is_wrong_with_the_account_names_its_variable(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variable: str,
+    value: str,
+    says: str,
+) -> None:
+    monkeypatch.setenv("SEEDANCE_API_KEY", "key")
+    monkeypatch.setenv(variable, value)
+    assert app.run(["generate", "a cat"]) == 2
+    assert says in capsys.readouterr().err
 
 
 def test_generate_prints_the_id_and_then_the_file(tmp_path: Path) -> None:
@@ -230,7 +222,8 @@ def test_giving_up_says_which_task_lives_on(tmp_path: Path, slow_emulator: str) 
     env = {"SEEDANCE_API_KEY": "emulator", "SEEDANCE_BASE_URL": slow_emulator}
     ran = run("generate", "a cat", "--timeout", "0.1", cwd=tmp_path, env=env)
     assert ran.returncode == 1
-    assert re.search(r"not ready yet: .*task video_.*lives on", ran.stderr)
+    assert re.search(r"not ready yet: .*lives on", ran.stderr)
+    assert re.search(r"seedance download video_", ran.stderr)
 
 
 def test_an_answer_that_got_lost_is_loud(tmp_path: Path) -> None:
@@ -264,7 +257,11 @@ def test_a_signal_stops_cleanly_and_keeps_every_id(
         _, told = process.communicate(timeout=30)
     assert process.returncode == code, told
     assert "Traceback" not in told
+    assert "2 at the provider, 1 not sent" in told
     assert "2 tasks at the provider" in told
+    assert "1 job not sent, nothing paid: line 3" in told
+    assert "stopping\n" in told
+    assert "seedance download --from videos/results.jsonl --out videos" in told
     found = records(tmp_path / "videos")
     assert sorted(record["task_id"] for record in found) == sorted(ids)
     assert {record["status"] for record in found} == {"submitted"}
@@ -370,7 +367,7 @@ def test_a_second_signal_leaves_a_create_that_hangs(tmp_path: Path, args: tuple[
     assert "billing" in told
     assert "Traceback" not in told
     if args[0] == "batch":
-        assert [record["status"] for record in records(tmp_path / "videos")] == ["submitting"]
+        assert [record["status"] for record in records(tmp_path / "videos")] == ["unknown"]
 
 
 def test_the_emulator_says_how_to_point_clients_at_it_and_ends_with_0(tmp_path: Path) -> None:
@@ -384,7 +381,7 @@ def test_the_emulator_says_how_to_point_clients_at_it_and_ends_with_0(tmp_path: 
     assert "stopped: 0 tasks" in told
 
 
-@pytest.mark.parametrize("args", [["--help"], ["batch", "--help"], ["generate", "--help"]])
+@pytest.mark.parametrize("args", [["--help"], ["batch", "--help"], ["wait", "--help"]])
 def test_help_imports_nothing_heavy(tmp_path: Path, args: list[str]) -> None:
     script = (
         "import sys; from seedance_async.cli import main\n"

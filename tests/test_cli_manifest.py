@@ -139,7 +139,11 @@ def test_deep_nesting_and_huge_numbers_are_faults_like_others(tmp_path: Path) ->
         ("jobs.jsonl", b'{}\n{"prompt": "caf\xe9"}', ":2: is not UTF-8"),
         ("jobs.jsonl", b'[\n{"prompt": "a"},\n{"prompt": "b"}\n]', "JSON array"),
         ("jobs.csv", b"model,promt\na,b\n", ":1: promt: is no field"),
-        ("jobs.csv", b'model,"prompt\na,b\n', ":1: cannot be read"),
+        ("jobs.csv", b'model,"prompt\na,b\n', ':1: cannot be read: a quote (") that opens here'),
+        ("jobs.csv", b"seedance_2_0_pro,a cat\nseedance_2_0_pro,a dog\n", ":1: the first row must"),
+        ("jobs.txt", b"A cat\nA dog\n", ":1: has no JSON in it: write one object a line, as {"),
+        ("jobs.jsonl", b'{\n "prompt": "a"\n}\n{\n "prompt": "b"\n}', "over several lines"),
+        ("jobs.xlsx", b"PK\x03\x04", "is a spreadsheet: save it as CSV"),
         ("jobs.csv", b"model,prompt,model\na,b,c\n", ":1: model: stands twice"),
     ],
 )
@@ -149,6 +153,31 @@ def test_a_file_that_cannot_be_used_says_why(
     with pytest.raises(CannotStart) as raised:
         read(tmp_path / name, content)
     assert says in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('{"prompt": "a cat, }"},', "take out the comma at the end of the line"),
+        ('{"prompt": "a cat", }', "take out the comma before the closing bracket"),
+        ("{\u201cprompt\u201d: \u201ca cat\u201d}", "typographic quotes"),
+        ("{'prompt': 'a cat'}", "single quotes"),
+        ('{"prompt": "a cat", "generate_audio": False}', "lower case"),
+        ('{"prompt": "a cat"', "it breaks off"),
+    ],
+)
+def test_frequent_mistakes_in_json_are_told_in_people_s_words(
+    tmp_path: Path, line: str, says: str
+) -> None:
+    found = read(tmp_path / "jobs.jsonl", jsonl(CAT, line))
+    (complaint,) = found.complaints
+    assert says in complaint
+    assert complaint.startswith(f"{tmp_path}/jobs.jsonl:2: column ")
+
+
+def test_a_quote_within_a_quoted_cell_is_to_be_doubled(tmp_path: Path) -> None:
+    found = read(tmp_path / "jobs.csv", 'model,prompt\nseedance_2_0_pro,"a "big" cat"\n')
+    assert "written twice" in next(found.complaints)
 
 
 @pytest.mark.parametrize("name", ["missing.jsonl", ".", "a\0b"])

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import shutil
+from pathlib import Path
 
+import attrs
 import pytest
 
-from seedance_async import Outcome, OutcomeStatus, VideoFailed
+from seedance_async import (
+    BatchReport,
+    DownloadError,
+    JobRecord,
+    JobState,
+    Outcome,
+    OutcomeStatus,
+    VideoFailed,
+    VideoRequest,
+)
 from seedance_async.cli.board import FETCHING, Board, oldest
 from seedance_async.cli.progress import log_line
-from seedance_async.cli.terminal import clock, count, one_line, printable
+from seedance_async.cli.results import Record, Results
+from seedance_async.cli.summary import counted
+from seedance_async.cli.terminal import clock, count, one_line, printable, ranges
 from seedance_async.events import (
     Completed,
     Downloaded,
@@ -19,6 +34,7 @@ from seedance_async.events import (
     Throttled,
 )
 
+REQUEST = VideoRequest(model="seedance_2_0_pro", prompt="a cat")
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
@@ -101,6 +117,9 @@ def test_log_lines_say_what_happened() -> None:
     assert log_line(Downloaded(key="k", size_bytes=3 * 2**20)) == "downloaded, 3.0 MiB"
     assert log_line(Throttled(key="k", wait_s=7.2, reason="busy")) == "going on in 7 s: busy"
     assert log_line(Planned(key="k", index=0)) is None
+    refused = "cannot reach the API: ClientConnectorError: Connection refused"
+    told = log_line(Throttled(key="k", wait_s=1, reason=refused))
+    assert told == "going on in 1 s: the API cannot be reached: Connection refused"
 
 
 def test_nothing_of_others_moves_the_cursor() -> None:
@@ -111,6 +130,37 @@ def test_nothing_of_others_moves_the_cursor() -> None:
 @pytest.mark.parametrize(("seconds", "spelled"), [(-1, "0:00"), (62, "1:02"), (3723, "1:02:03")])
 def test_time_is_spelled_as_people_read_it(seconds: float, spelled: str) -> None:
     assert clock(seconds) == spelled
+
+
+def test_what_is_made_and_not_on_disk_is_counted_as_such() -> None:
+    made = attrs.evolve(outcome(0, "a"), error=DownloadError("no room"))
+    report = BatchReport(outcomes=(made, outcome(1, "b"), outcome(2, "c", failed=True)), wall_s=1)
+    assert counted(report) == ["2 completed, 1 of them not on disk", "1 failed"]
+    states = (JobState.COMPLETED, JobState.SUBMITTED, JobState.SUBMITTING)
+    left = [JobRecord(key=state, request=REQUEST, state=state, planned_at=NOW) for state in states]
+    assert counted(report, left) == [
+        "3 completed, 2 of them not on disk",
+        "1 failed",
+        "1 unknown",
+        "1 at the provider",
+    ]
+
+
+def test_records_that_the_disk_lost_are_known(tmp_path: Path) -> None:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    with Results(folder) as results:
+        results.write(Record(line=1, index=0, name="cat"))
+        assert (results.is_there, results.lost()) == (True, [])
+        shutil.rmtree(folder)
+        results.write(Record(line=2, index=1))
+        assert not results.is_there
+        assert [json.loads(line)["line"] for line in results.lost()] == [1, 2]
+
+
+def test_numbers_in_a_row_are_told_as_ranges() -> None:
+    assert list(ranges([3, 5, 6, 7, 9])) == ["3", "5-7", "9"]
+    assert list(ranges([])) == []
 
 
 def test_numbers_agree_with_their_nouns() -> None:

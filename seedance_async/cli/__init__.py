@@ -36,7 +36,7 @@ def _run() -> int:
         hint = f"the command line needs {missing.name}: pip install 'seedance-async[cli]'"
         print(hint, file=sys.stderr)  # noqa: T201 -- rich is what is missing
         return exits.USAGE
-    return run()
+    return run(sys.argv[1:])
 
 
 __all__ = ["main"]

@@ -6,9 +6,10 @@ them may be imported here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
-from cyclopts import App
+from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from seedance_async import __version__
 from seedance_async.cli import exits
@@ -32,6 +33,23 @@ table, an empty cell is a field not given, and lists are separated by white spac
 The whole file is checked before anything is sent. Videos go to the folder --out, each under its \
 place in the file and its name; results.jsonl beside them says how every job ended. The files' \
 names are printed on stdout as they are finished, unless that is the terminal.""",
+    "status": """\
+Say how tasks stand.
+
+Prints a line for each task: its id, its status, and for a failed one the reason.""",
+    "wait": """\
+Wait until tasks have ended.
+
+Prints a line for each task, in the order in which they were given: its id, how it ended, and why \
+if it failed.""",
+    "download": """\
+Bring the videos of tasks to disk.
+
+For tasks of a run that was stopped, gave up waiting, or could not write. Waits for those that \
+still run; makes nothing and costs nothing. Each file is named for its task, and one that is there \
+is left as it is; only a file that --out names is replaced. The files' names are printed on stdout.
+
+The provider keeps a video for 24 hours.""",
     "emulator": """\
 Run the API on this machine: no key, no money, test pictures.
 
@@ -46,6 +64,13 @@ The key is read from SEEDANCE_API_KEY, the service's address from SEEDANCE_BASE_
 set. Try everything with --emulate first: it needs no key and costs nothing."""
 
 
+# The help's first line where cyclopts would have it say ARGS.
+_USAGE = {
+    name: f"Usage: seedance {name} [ID...] [--from RESULTS] [OPTIONS]"
+    for name in ("status", "wait", "download")
+}
+
+
 def make_app() -> App:
     """Give the whole command line; imports no command."""
     app = App(
@@ -55,17 +80,39 @@ def make_app() -> App:
         help_format="plaintext",
         help_epilogue=exits.TABLE,
         result_action="return_value",
+        print_error=False,
+        exit_on_error=False,
     )
     for place, (name, words) in enumerate(_COMMANDS.items()):
         path = f"seedance_async.cli.{name}:{name}"
-        app.command(path, name=name, help=words, sort_key=place)
+        app.command(
+            path,
+            name=name,
+            help=words,
+            sort_key=place,
+            usage=_USAGE.get(name),
+            help_epilogue=exits.table(name),
+        )
     return app
 
 
-def run() -> int:
-    """Run the command that ``sys.argv`` names and give its exit code."""
+def run(words: Sequence[str]) -> int:
+    """Run the command that *words* name and give its exit code."""
     try:
-        return cast("int | None", make_app()()) or exits.OK
+        return cast("int | None", make_app()(words)) or exits.OK
+    except CycloptsError as error:
+        chain = " ".join(["seedance", *(error.command_chain or ())])
+        Terminal().say(f"{_explained(error)}\nSee: {chain} --help", style="red")
     except exits.CannotStart as error:
         Terminal().say(str(error), style="red")
-        return exits.USAGE
+    return exits.USAGE
+
+
+def _explained(error: CycloptsError) -> str:
+    first = (error.unused_tokens or ["-"])[0]
+    if isinstance(error, UnusedCliTokensError) and not first.startswith("-"):
+        named = " ".join(error.unused_tokens or ())
+        if "generate" in (error.command_chain or ()):
+            return f'unexpected: {named}. Put the whole prompt in quotes: "A cat dancing"'
+        return f"unexpected: {named}. A name with spaces in it needs quotes"
+    return str(error)

@@ -6,15 +6,15 @@ import asyncio
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
 import attrs
 
 from seedance_async.cli import exits, folder, manifest, results
-from seedance_async.cli.interrupt import stoppable
+from seedance_async.cli.interrupt import stoppable, stopping
 from seedance_async.cli.manifest import Line, Manifest
-from seedance_async.cli.options import WAIT_S, Flag, check_max_in_flight, check_timeout
+from seedance_async.cli.options import WAIT_S, Flag, HyphenFirst, check_max_in_flight, check_timeout
 from seedance_async.cli.progress import BatchProgress
 from seedance_async.cli.results import Results
 from seedance_async.cli.service import Service
@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from seedance_async.session import SeedanceSession
 
 _NAME_CHARS = 200  # more than any terminal shows
+_MAX_COMPLAINTS = 20  # less than a screen: a mistake in one line is often in all of them
 
 
 def batch(
-    jobs: str,
+    jobs: Annotated[str, HyphenFirst],
     /,
     *,
     out: Path,
@@ -67,13 +68,16 @@ def batch(
     timeout_s = check_timeout(timeout)
     read = manifest.read(jobs, checks_hosts=service.checks_hosts)
     _complain(read, terminal, skip_invalid)
-    run = _Run(read, terminal, service, out, max_in_flight, timeout_s)
+    run = _Run(read, terminal, service, folder.at_home(out), max_in_flight, timeout_s)
     return asyncio.run(run.to_its_end())
 
 
 def _complain(read: Manifest, terminal: Terminal, skip_invalid: bool) -> None:
-    for complaint in read.complaints:
+    complaints = list(read.complaints)
+    for complaint in complaints[:_MAX_COMPLAINTS]:
         terminal.say(one_line(complaint), style="red")
+    if len(complaints) > _MAX_COMPLAINTS:
+        terminal.say(f"... and {len(complaints) - _MAX_COMPLAINTS:,} more", style="red")
     invalid, all_jobs = len(read.invalid), len(read.lines)
     if invalid and (not skip_invalid or invalid == all_jobs):
         hint = "" if invalid == all_jobs else ", or send the others with --skip-invalid"
@@ -96,6 +100,7 @@ class _Run:
     ended: list[Outcome] = attrs.field(init=False, factory=list)
     places: dict[str, int] = attrs.field(init=False, factory=dict)
     left: list[JobRecord] = attrs.field(init=False, factory=list)
+    progress: BatchProgress | None = attrs.field(init=False, default=None)
 
     async def to_its_end(self) -> int:
         """Run every job, print the summary, and give the exit code."""
@@ -130,14 +135,12 @@ class _Run:
         self.terminal.say(f"{jobs} from {self.manifest.source}, videos to {self.out}")
 
     def _say_stopping(self) -> None:
-        self.terminal.say(
-            "stopping: creates on the wire are finished first; Ctrl-C again to leave them",
-            style="yellow",
-        )
+        is_sending = self.progress is not None and self.progress.is_sending
+        self.terminal.say(stopping(is_sending), style="yellow")
 
     async def _send_all(self, session: SeedanceSession, file: Results) -> None:
         lines = self.manifest.lines
-        progress = BatchProgress(
+        self.progress = progress = BatchProgress(
             self.terminal, [_name(line) for line in lines], [line.label for line in lines]
         )
 
@@ -171,10 +174,15 @@ class _Run:
 
     def _summary(self, file: Results, wall_s: float) -> Summary:
         in_order = sorted(self.ended, key=lambda outcome: outcome.index)
+        lines = self.manifest.lines
+        begun = {outcome.index for outcome in in_order} | {
+            self.places[job.key] for job in self.left
+        }
         return Summary(
-            lines=self.manifest.lines,
+            lines=lines,
             report=BatchReport(outcomes=tuple(in_order), wall_s=wall_s),
             left=self.left,
+            unsent=[line for index, line in enumerate(lines) if index not in begun],
             results=file,
             emulated=self.service.emulate,
         )

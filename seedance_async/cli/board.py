@@ -18,6 +18,8 @@ from seedance_async.results import Outcome
 
 #: A job's state while its video comes to disk; the provider is done with it.
 FETCHING = "fetching"
+#: Its state until the provider has accepted it; the create may be on the wire.
+SENDING = "sending"
 
 
 @attrs.define(kw_only=True)
@@ -69,7 +71,7 @@ class Board:
         if event.key is None:
             return
         if isinstance(event, Planned) and event.index is not None:
-            self.running[event.key] = Running(index=event.index, state="sending", since=now)
+            self.running[event.key] = Running(index=event.index, state=SENDING, since=now)
         elif isinstance(event, Throttled):
             self.patience = (event.reason, now + event.wait_s)
         elif (job := self.running.get(event.key)) is not None:

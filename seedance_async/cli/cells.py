@@ -46,10 +46,19 @@ def rows(text: str) -> Iterator[tuple[int, Row]]:
             return
         except csv.Error as error:
             # The reader has lost its place: nothing behind this can be trusted.
-            yield number, Violation("csv.syntax", "row", f"cannot be read: {error}")
+            yield number, Violation("csv.syntax", "row", f"cannot be read: {words(error)}")
             return
         if any(cell.strip() for cell in cells):
             yield number, _row(names, cells)
+
+
+def words(error: csv.Error) -> str:
+    """Say what is wrong with the quotes; nothing else can be."""
+    if "end of data" in str(error):
+        return 'a quote (") that opens here is never closed'
+    if "expected after" in str(error):
+        return 'a quote (") within a quoted cell must be written twice, as ""'
+    return str(error)
 
 
 def _reader(text: str) -> Any:

@@ -14,11 +14,34 @@ INTERRUPTED = _BY_SIGNAL + signal.SIGINT
 #: Shown at the end of ``--help``; at most 76 columns, so that nothing wraps.
 TABLE = """\
 Exit codes:
-  0    every video asked for is made and on disk
-  1    something failed, ended unknown, or was skipped as invalid
+  0    all ended well: every video asked for is made and on disk
+  1    something failed, ended unknown, still runs, or was skipped as invalid
   2    bad usage or invalid input; nothing was sent
   3    generate: the key was refused or the balance is too low; nothing paid
   130  interrupted by Ctrl-C; what was paid for is on record (143: SIGTERM)"""
+
+# What 0 and 1 say of each command that works on tasks.
+_ENDS = {
+    "generate": ("the video is made and on disk", "it failed, or its end is unknown"),
+    "batch": (
+        "every video is made and on disk",
+        "something failed, ended unknown, or was skipped as invalid",
+    ),
+    "status": ("every task is completed", "a task still runs, has failed, or is not known"),
+    "wait": ("every task is completed", "a task has failed, or its end was not seen"),
+    "download": ("every video is on disk", "a video is not on disk"),
+}
+
+
+def table(command: str) -> str:
+    """Give the exit codes of one command, for the end of its help."""
+    if command not in _ENDS:
+        return ""
+    well, badly = _ENDS[command]
+    first, _, _, *others = TABLE.splitlines()
+    own = [line.replace(f"{command}: ", "") for line in others]
+    apply = [line for line in own if "generate: " not in line]
+    return "\n".join([first, f"  0    {well}", f"  1    {badly}", *apply])
 
 
 def interrupted(signum: int) -> int:

@@ -21,3 +21,11 @@ def prepare(folder: Path) -> Path:
     except (OSError, ValueError) as exc:  # ValueError: a path with a NUL in it
         reason = getattr(exc, "strerror", None) or str(exc)
         raise CannotStart(f"cannot write to the folder {folder}: {reason}") from exc
+
+
+def at_home(path: str | Path) -> Path:
+    """Read ``~`` at the beginning of *path*, which a shell leaves alone in ``--out=~/videos``."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # nobody has that name, or no home
+        return Path(path)

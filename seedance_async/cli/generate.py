@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import attrs
 from cyclopts import Parameter
 
-from seedance_async.cli import exits, folder
-from seedance_async.cli.interrupt import stoppable
-from seedance_async.cli.options import WAIT_S, Flag, Repeated, check_timeout
+from seedance_async.cli import exits, folder, ids
+from seedance_async.cli.interrupt import stoppable, stopping
+from seedance_async.cli.options import WAIT_S, Flag, HyphenFirst, Repeated, check_timeout
 from seedance_async.cli.progress import SingleProgress
 from seedance_async.cli.service import Service
+from seedance_async.cli.target import Target
 from seedance_async.cli.terminal import Terminal
 from seedance_async.errors import (
     AuthenticationError,
@@ -22,6 +21,7 @@ from seedance_async.errors import (
     InvalidRequest,
     SeedanceError,
     SubmissionUnknown,
+    VideoFailed,
     WaitTimeout,
 )
 from seedance_async.lifecycle import JobState
@@ -30,11 +30,9 @@ from seedance_async.request import VideoRequest
 if TYPE_CHECKING:
     from seedance_async.session import SeedanceSession
 
-_STOPPING = "stopping: a create on the wire is finished first; Ctrl-C again to leave it"
-
 
 def generate(
-    prompt: str,
+    prompt: Annotated[str, HyphenFirst],
     /,
     *,
     model: str = "seedance_2_0_pro",
@@ -47,7 +45,7 @@ def generate(
     reference_video: Repeated = None,
     reference_audio: Repeated = None,
     waive: Repeated = None,
-    out: Path | None = None,
+    out: str | None = None,
     timeout: float = WAIT_S,
     emulate: Flag = False,
     speed: float | None = None,
@@ -79,7 +77,7 @@ def generate(
     waive
         The id of a rule that is not to be checked; may be repeated.
     out
-        The file to write, or a folder that is there; <task id>.mp4 if not given.
+        The file to write, or a folder if it is one or ends with /; <task id>.mp4 if not given.
     timeout
         Seconds to wait at the most after the submission; the task lives on.
     emulate
@@ -90,6 +88,7 @@ def generate(
     service = Service.of(emulate, speed)
     order = _Order(
         request=_request(
+            checks_hosts=service.checks_hosts,
             model=model,
             prompt=prompt,
             duration=duration,
@@ -103,6 +102,7 @@ def generate(
             waive=waive or (),
         ),
         out=out,
+        target=Target.of(out),
         timeout_s=check_timeout(timeout),
     )
     return asyncio.run(_run(service, order, Terminal()))
@@ -111,22 +111,24 @@ def generate(
 @attrs.frozen(kw_only=True)
 class _Order:
     request: VideoRequest
-    out: Path | None
+    out: str | None
+    target: Target
     timeout_s: float
 
-    def path(self, task_id: str) -> Path:
-        """Name the file; the provider's id must not choose the folder."""
-        name = f"{re.sub(r'[^A-Za-z0-9_-]', '-', task_id)}.mp4"
-        if self.out is None:
-            return Path(name)
-        return self.out / name if self.out.is_dir() else self.out
+    def how_to_go_on(self, task_id: str) -> str:
+        """Say how to get at a video that may have been paid for."""
+        place = () if self.out is None else ("--out", self.out)
+        return f"A video is kept for 24 hours. To bring it to disk: {ids.how(task_id, *place)}"
 
 
-def _request(**fields: Any) -> VideoRequest:
+def _request(*, checks_hosts: bool, **fields: Any) -> VideoRequest:
     try:
-        return VideoRequest(**fields)
+        request = VideoRequest(**fields)
+        if checks_hosts:
+            request.check_submission()
     except InvalidRequest as invalid:
         raise exits.CannotStart(_all_faults(invalid)) from invalid
+    return request
 
 
 def _all_faults(invalid: InvalidRequest) -> str:
@@ -135,31 +137,41 @@ def _all_faults(invalid: InvalidRequest) -> str:
 
 
 async def _run(service: Service, order: _Order, terminal: Terminal) -> int:
-    with stoppable(lambda: terminal.say(_STOPPING)) as stop:
+    progress = SingleProgress(terminal)
+    with stoppable(lambda: terminal.say(stopping(progress.is_sending))) as stop:
         async with service.session() as session:
-            folder.prepare(order.path("video").parent)
+            folder.prepare(order.target.folder)
             if service.notice:
                 terminal.say(service.notice)
             code = exits.OK
             with stop.work():
-                code = await _make(session, order, terminal)
+                code = await _make(session, order, progress, terminal, emulated=service.emulate)
             if stop.signum is not None:
                 if not service.emulate:
-                    await _tell_what_is_left(session, terminal)
+                    await _tell_what_is_left(session, order, terminal)
                 code = exits.interrupted(stop.signum)
     return code
 
 
-async def _make(session: SeedanceSession, order: _Order, terminal: Terminal) -> int:
-    progress = SingleProgress(terminal)
+async def _make(
+    session: SeedanceSession,
+    order: _Order,
+    progress: SingleProgress,
+    terminal: Terminal,
+    *,
+    emulated: bool,
+) -> int:
     try:
         with session.subscribe(progress.note), progress.shown():
             video = await session.generate(order.request, timeout_s=order.timeout_s)
-            path = await video.download(order.path(video.id))
+            path = await video.download(order.target.path(video.id))
     except InvalidRequest as invalid:
         raise exits.CannotStart(_all_faults(invalid)) from invalid
     except SeedanceError as error:
         terminal.say(_explained(error), style="red")
+        # An emulator that ends with the command has nothing left to ask for.
+        if error.task_id is not None and not isinstance(error, VideoFailed) and not emulated:
+            terminal.say(order.how_to_go_on(error.task_id))
         refused = isinstance(error, AuthenticationError | InsufficientBalance)
         return exits.REFUSED if refused and error.task_id is None else exits.SOME_FAILED
     terminal.give(str(path))
@@ -170,21 +182,23 @@ def _explained(error: SeedanceError) -> str:
     if isinstance(error, SubmissionUnknown):
         return f"UNKNOWN, may have been paid for: {error}"
     if isinstance(error, WaitTimeout):
-        return f"not ready yet: {error}; the task lives on and may be paid for: keep its id"
+        return f"not ready yet: {error}; it may be paid for"
     return f"failed: {error}"
 
 
-async def _tell_what_is_left(session: SeedanceSession, terminal: Terminal) -> None:
+async def _tell_what_is_left(session: SeedanceSession, order: _Order, terminal: Terminal) -> None:
     async for job in session.jobs():
         if job.state is JobState.COMPLETED:
             terminal.say(f"stopped: the video is made, but not on disk (task {job.task_id})")
-        elif job.task_id is not None and job.state is JobState.SUBMITTED:
-            terminal.say(f"stopped: task {job.task_id} lives on and may be paid for: keep its id")
+        elif job.state is JobState.SUBMITTED:
+            terminal.say(f"stopped: task {job.task_id} lives on and may be paid for")
         elif job.state in (JobState.SUBMITTING, JobState.UNKNOWN):
             terminal.say(
                 "stopped while the create was on its way: a task may exist and be paid for; look "
                 "for it in the provider's billing",
                 style="bold red",
             )
-        else:
+        elif job.state is JobState.PLANNED:
             terminal.say("stopped: nothing was sent")
+        if job.task_id is not None and job.state is not JobState.FAILED:
+            terminal.say(order.how_to_go_on(job.task_id))

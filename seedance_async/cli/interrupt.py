@@ -15,6 +15,15 @@ from types import FrameType
 
 import anyio
 
+from seedance_async.paid import abandon
+
+
+def stopping(is_sending: bool) -> str:
+    """Say what the first signal does."""
+    if not is_sending:
+        return "stopping"
+    return "stopping: creates on the wire are finished first; Ctrl-C again to leave them"
+
 
 class Stop:
     """How a command is stopped from outside.
@@ -47,6 +56,7 @@ class Stop:
             self._scope.cancel()
             self._on_first()
             return
+        abandon()
         for task in asyncio.all_tasks() - {self._command}:
             task.cancel()
 

@@ -1,13 +1,12 @@
 """Reading a file of jobs: the whole of it, every fault with its line, before anything is sent.
 
-JSONL or CSV (see ``cells``) to ``Job`` values. Which rules there are is the library's business;
-what lives here is what only a file can get wrong.
+JSONL (see ``jsonl``) or CSV (see ``cells``) to ``Job`` values. Which rules there are is the
+library's business; what lives here is what only a file can get wrong.
 """
 
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -16,13 +15,14 @@ from typing import Any
 import attrs
 
 from seedance_async import rules, wire
-from seedance_async.cli import cells
+from seedance_async.cli import cells, folder, jsonl
 from seedance_async.cli.exits import CannotStart
 from seedance_async.errors import InvalidRequest, Violation
 from seedance_async.request import Job
 
 STDIN = "-"
 _CSV_SUFFIXES = frozenset({".csv", ".tsv"})
+_SHEET_SUFFIXES = frozenset({".xlsx", ".xls", ".ods", ".numbers"})
 
 
 @attrs.frozen(kw_only=True)
@@ -95,13 +95,18 @@ def read(source: str, *, checks_hosts: bool) -> Manifest:
         CannotStart: It cannot be read at all, or has no jobs in it.
     """
     called = "stdin" if source == STDIN else source
-    text = _decoded(called, _content(source))
-    if Path(source).suffix.lower() in _CSV_SUFFIXES:
+    suffix = Path(source).suffix.lower()
+    content = _content(source)
+    if suffix in _SHEET_SUFFIXES:
+        raise CannotStart(f"{called}: is a spreadsheet: save it as CSV (UTF-8)")
+    text = _decoded(called, content)
+    if suffix in _CSV_SUFFIXES:
         _check_header(called, text)
         rows = cells.rows(text)
     else:
-        _check_is_lines(called, text)
-        rows = _json_rows(text)
+        if misfit := jsonl.misfit(text):
+            raise CannotStart(f"{called}:1: {misfit}")
+        rows = jsonl.rows(text)
     lines = tuple(_unique(_line(number, row, checks_hosts) for number, row in rows))
     if not lines:
         raise CannotStart(f"{called}: has no jobs in it")
@@ -110,7 +115,7 @@ def read(source: str, *, checks_hosts: bool) -> Manifest:
 
 def _content(source: str) -> bytes:
     try:
-        return sys.stdin.buffer.read() if source == STDIN else Path(source).read_bytes()
+        return sys.stdin.buffer.read() if source == STDIN else folder.at_home(source).read_bytes()
     except (OSError, ValueError) as exc:  # ValueError: a path with a NUL in it
         reason = getattr(exc, "strerror", None) or str(exc)
         raise CannotStart(f"{source}: cannot be read: {reason}") from exc
@@ -130,68 +135,19 @@ def _check_header(called: str, text: str) -> None:
     try:
         names = cells.header(text)
     except csv.Error as error:
-        raise CannotStart(f"{called}:1: cannot be read: {error}") from error
+        raise CannotStart(f"{called}:1: cannot be read: {cells.words(error)}") from error
     faults = [f"{name}: stands twice" for name in sorted(set(names)) if names.count(name) > 1]
     try:
         Job.from_mapping(dict.fromkeys(filter(None, names)))
     except InvalidRequest as invalid:
-        faults += [str(fault) for fault in invalid.violations if fault.rule == "field.known"]
+        unknown = [str(fault) for fault in invalid.violations if fault.rule == "field.known"]
+        if unknown and len(unknown) == len(list(filter(None, names))):
+            example = "such as model,prompt,duration"
+            message = f"{called}:1: the first row must name the columns, {example}"
+            raise CannotStart(message) from invalid
+        faults += unknown
     if faults:
         raise CannotStart("\n".join(f"{called}:1: {fault}" for fault in faults))
-
-
-def _check_is_lines(called: str, text: str) -> None:
-    """Name the commonest mistake as what it is, instead of complaining about every line."""
-    if text.lstrip().startswith("["):
-        try:
-            json.loads(text)
-        except (ValueError, RecursionError):
-            return
-        raise CannotStart(f"{called}:1: is a JSON array: write one JSON object a line, no commas")
-
-
-def _json_rows(text: str) -> Iterator[tuple[int, cells.Row]]:
-    # Not ``splitlines``: JSON strings may hold U+2028 and its like.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield number, _json_row(line)
-
-
-def _json_row(line: str) -> cells.Row:
-    try:
-        row = json.loads(line, parse_constant=_no_constant, object_pairs_hook=_no_repeats)
-    except json.JSONDecodeError as exc:
-        return Violation("json.syntax", f"column {exc.colno}", f"is not valid JSON: {exc.msg}")
-    except (ValueError, RecursionError) as exc:
-        return Violation("json.syntax", "line", f"is not valid JSON: {exc}")
-    if not isinstance(row, dict):
-        return Violation("json.object", "line", "must be a JSON object: {...}")
-    if not _is_unicode(row):
-        half = "has half of a surrogate pair (\\ud800 to \\udfff) in it, which is no character"
-        return Violation("json.unicode", "line", half)
-    return row
-
-
-def _is_unicode(row: Mapping[str, Any]) -> bool:
-    """Tell whether all text can be sent: JSON's escapes can spell what UTF-8 cannot."""
-    try:
-        json.dumps(row, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _no_constant(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON value")
-
-
-def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    row: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in row:
-            raise ValueError(f"{name!r} stands twice in one object")
-        row[name] = value
-    return row
 
 
 def _line(number: int, row: cells.Row, checks_hosts: bool) -> Line:

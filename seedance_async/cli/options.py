@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -9,9 +10,24 @@ from cyclopts import Parameter
 from seedance_async.cli.exits import CannotStart
 
 #: An option that is there or not; there is no ``--no-...``.
-Flag = Annotated[bool, Parameter(negative="")]
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 #: An option that may be given several times.
 Repeated = Annotated[list[str] | None, Parameter(negative="")]
+
+
+def _no_option(_: object, value: str) -> None:
+    if value.startswith("-") and value != "-" and " " not in value:
+        raise ValueError(f"there is no option {value}")
+
+
+#: For a word that may begin with a hyphen, as ``-`` and "- a cat" do, and a misspelt option does.
+HyphenFirst = Parameter(allow_leading_hyphen=True, validator=_no_option)
+#: Ids of tasks, as words of their own.
+TaskIds = Annotated[str, Parameter(name="ID")]
+#: Where more of them are taken from.
+From = Annotated[Path | None, Parameter(name="--from")]
+#: Whether a program reads what is printed.
+AsJson = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
 #: Ten times the longest published estimate and more, as the library's own default.
 WAIT_S = 3600.0
 

@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from seedance_async.cli.board import FETCHING, Board, oldest
+from seedance_async.cli.board import FETCHING, SENDING, Board, oldest
 from seedance_async.cli.terminal import Terminal, clock, one_line
 from seedance_async.events import (
     Completed,
@@ -62,6 +62,11 @@ class BatchProgress:
         with redrawn(self._terminal, self._frame):
             yield
 
+    @property
+    def is_sending(self) -> bool:
+        """Whether a create may be on the wire."""
+        return any(job.state == SENDING for job in self._board.running.values())
+
     def note(self, event: Event) -> None:
         """Take an event in."""
         now = time.monotonic()
@@ -76,9 +81,7 @@ class BatchProgress:
         self._board.end(outcome, time.monotonic())
         if not outcome.ok and not is_known:
             reason = outcome.error.message if outcome.error else "no reason given"
-            told = (
-                reason if outcome.status is OutcomeStatus.FAILED else f"{outcome.status}: {reason}"
-            )
+            told = f"{_ENDS.get(outcome.status, '')}{reason}"
             line = one_line(f"{self._labels[outcome.index]}: {told}")
             self._terminal.say(self._stamped(line), style="red")
 
@@ -100,8 +103,8 @@ class BatchProgress:
         now, board = time.monotonic(), self._board
         parts: list[RenderableType] = [self._bar(now), self._counts()]
         if board.patience is not None and now < board.patience[1]:
-            asked = f"asked for patience: {one_line(board.patience[0])}"
-            parts.append(Text(asked, style="yellow", no_wrap=True, overflow="ellipsis"))
+            why = one_line(_patience(board.patience[0]))
+            parts.append(Text(why, style="yellow", no_wrap=True, overflow="ellipsis"))
         fitting = min(rows - _FRAME_ROWS, _MAX_ROWS)
         running, more = oldest(tuple(board.running.values()), max(fitting, 0))
         jobs = Table.grid(padding=(0, 1), expand=True)
@@ -149,8 +152,13 @@ class SingleProgress:
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
-        self._state = "sending"
+        self._state = SENDING
         self._started = time.monotonic()
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether the create may be on the wire."""
+        return self._state == SENDING
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
@@ -183,8 +191,17 @@ def log_line(event: Event) -> str | None:
     if isinstance(event, Downloaded):
         return f"downloaded, {event.size_bytes / _MIB:.1f} MiB"
     if isinstance(event, Throttled):
-        return f"going on in {event.wait_s:.0f} s: {event.reason}"
+        return f"going on in {event.wait_s:.0f} s: {_patience(event.reason)}"
     return None
+
+
+def _patience(reason: str) -> str:
+    """Say why there is a pause; of a connection that fails, the system's words will do."""
+    _, unreachable, why = reason.partition("cannot reach the API: ")
+    if not unreachable:
+        return reason
+    system = why.partition(": ")[2]
+    return f"the API cannot be reached{': ' if system else ''}{system}"
 
 
 @contextlib.contextmanager
@@ -224,4 +241,9 @@ def redrawn(terminal: Terminal, frame: Callable[[int], RenderableType]) -> Itera
             live.stop()
 
 
-_STYLES = {"sending": "dim", "queued": "cyan", "processing": "blue", FETCHING: "green"}
+_ENDS = {
+    OutcomeStatus.COMPLETED: "made, but not on disk: ",
+    OutcomeStatus.UNKNOWN: "unknown: ",
+    OutcomeStatus.INVALID: "invalid: ",
+}
+_STYLES = {SENDING: "dim", "queued": "cyan", "processing": "blue", FETCHING: "green"}

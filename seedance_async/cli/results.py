@@ -65,7 +65,7 @@ class Record:
 class Results:
     """The open file of one run.
 
-    Writing never stops a run: what the disk does not take is kept in ``unwritten``.
+    Writing never stops a run: what the disk did not take, or lost, is in ``lost()``.
 
     Args:
         folder: Where the videos go; it exists.
@@ -77,7 +77,7 @@ class Results:
     def __init__(self, folder: Path) -> None:
         self.path: Path = folder / FILE_NAME
         self.run: str = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
-        self.unwritten: list[str] = []
+        self._lines: list[str] = []
         self._file: TextIO = self.path.open("a", encoding="utf-8", newline="\n")
         if _breaks_off(self.path):
             self._file.write("\n")  # an earlier run was killed in the middle of a line
@@ -98,11 +98,23 @@ class Results:
         """Append *record*, at once."""
         fields = {"run": self.run, **attrs.asdict(record)}
         line = json.dumps(fields, ensure_ascii=False)
-        try:
-            self._file.write(line.encode(errors="backslashreplace").decode() + "\n")
+        self._lines.append(line.encode(errors="backslashreplace").decode())
+        with contextlib.suppress(OSError):
+            self._file.write(f"{self._lines[-1]}\n")
             self._file.flush()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a file of that name: the folder may be gone by now."""
+        return self.path.is_file()
+
+    def lost(self) -> list[str]:
+        """Give the lines of this run that are not in the file, whatever became of it."""
+        try:
+            written = frozenset(self.path.read_text(encoding="utf-8", errors="replace").split("\n"))
         except OSError:
-            self.unwritten.append(line)
+            return self._lines
+        return [line for line in self._lines if line not in written]
 
 
 def _breaks_off(path: Path) -> bool:
@@ -130,7 +142,7 @@ def of_outcome(line: Line, outcome: Outcome, folder: Path) -> Record:
         file=None if outcome.path is None else outcome.path.relative_to(folder).as_posix(),
         duration_s=video.actual_duration_s if video else None,
         tokens=video.total_tokens if video else None,
-        error=_error(error, violations),
+        error=error_fields(error, violations),
         violations=violations,
         started_at=outcome.started_at.isoformat(),
         ended_at=outcome.ended_at.isoformat(),
@@ -160,7 +172,10 @@ def left(jobs: Iterable[JobRecord], recorded: Iterable[str]) -> list[JobRecord]:
     return [job for job in jobs if job.key not in known and job.state is not JobState.PLANNED]
 
 
-def _error(error: Exception | None, violations: tuple[Violation, ...]) -> dict[str, str] | None:
+def error_fields(
+    error: Exception | None, violations: tuple[Violation, ...] = ()
+) -> dict[str, str] | None:
+    """Spell an error as ``type`` and ``message``."""
     if violations:
         message = "; ".join(str(violation) for violation in violations)
         return {"type": "InvalidRequest", "message": message}

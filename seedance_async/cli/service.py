@@ -22,10 +22,12 @@ class Service:
     Attributes:
         emulate: Whether to emulate it.
         speed: Emulated seconds in a real one, more than 0.
+        may_emulate: Whether the command has an option for it.
     """
 
-    emulate: bool
+    emulate: bool = False
     speed: float = DEFAULT_SPEED
+    may_emulate: bool = False
 
     @classmethod
     def of(cls, emulate: bool, speed: float | None) -> Service:
@@ -36,13 +38,17 @@ class Service:
         """
         if speed is not None and not emulate:
             raise CannotStart("--speed goes only with --emulate: the provider has its own speed")
-        return cls(emulate=emulate, speed=DEFAULT_SPEED if speed is None else speed)
+        emulated_speed = DEFAULT_SPEED if speed is None else speed
+        return cls(emulate=emulate, speed=emulated_speed, may_emulate=True)
 
     @property
     def checks_hosts(self) -> bool:
-        """Whether ``media.public`` applies: it rests where the service is on a private host."""
+        """Whether ``media.public`` applies: it rests where the service is on a private host.
+
+        With --emulate it applies, so that a rehearsal passes nothing that the provider refuses.
+        """
         if self.emulate:
-            return False
+            return True
         try:
             return address()[1]
         except ValueError:  # the session says what is wrong with it
@@ -57,25 +63,36 @@ class Service:
         return f"emulated: no key, no money; videos are test pictures ({speed})"
 
     @contextlib.asynccontextmanager
-    async def session(self) -> AsyncIterator[seedance_async.SeedanceSession]:
+    async def session(
+        self, limits: seedance_async.Limits | None = None
+    ) -> AsyncIterator[seedance_async.SeedanceSession]:
         """Open a session.
+
+        Args:
+            limits: How much at once; None takes the library's own.
 
         Raises:
             CannotStart: There is no key, no usable address, or no emulator.
         """
         async with contextlib.AsyncExitStack() as stack:
-            yield await stack.enter_async_context(await self._made(stack))
+            yield await stack.enter_async_context(await self._made(stack, limits))
 
-    async def _made(self, stack: contextlib.AsyncExitStack) -> seedance_async.SeedanceSession:
+    async def _made(
+        self, stack: contextlib.AsyncExitStack, limits: seedance_async.Limits | None
+    ) -> seedance_async.SeedanceSession:
         if self.emulate:
             return await self._emulated(stack)
         try:
-            return seedance_async.SeedanceSession()
+            return seedance_async.SeedanceSession(limits=limits)
         except AuthenticationError as error:
-            hint = ", or try it with --emulate, which needs none"
-            raise CannotStart(f"{error.message.partition(' or pass')[0]}{hint}") from error
+            # The library speaks of its own argument as well.
+            wrong = error.message.partition(" or pass")[0]
+            where = "" if "SEEDANCE_API_KEY" in wrong else ": look at SEEDANCE_API_KEY"
+            hint = ". --emulate needs no key" if self.may_emulate else ""
+            raise CannotStart(f"{wrong}{where}{hint}") from error
         except ValueError as error:
-            raise CannotStart(str(error)) from error
+            wrong = str(error).replace("base_url (or SEEDANCE_BASE_URL)", "SEEDANCE_BASE_URL")
+            raise CannotStart(wrong) from error
 
     async def _emulated(self, stack: contextlib.AsyncExitStack) -> seedance_async.SeedanceSession:
         from seedance_async.emulator import Emulator  # noqa: PLC0415 -- aiohttp's server is heavy

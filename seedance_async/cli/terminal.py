@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 from rich.console import Console
 from rich.text import Text
@@ -69,3 +71,10 @@ def clock(seconds: float) -> str:
 def count(number: int, noun: str) -> str:
     """Spell a number of things: ``1 job``, ``1,200 jobs``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def ranges(numbers: Iterable[int]) -> Iterator[str]:
+    """Spell rising numbers as ranges: ``3``, ``5-9``."""
+    for _, run in groupby(enumerate(numbers), lambda placed: placed[1] - placed[0]):
+        first, *more = [number for _, number in run]
+        yield f"{first}-{more[-1]}" if more else str(first)

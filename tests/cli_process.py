@@ -1,0 +1,73 @@
+"""The command in a process of its own, as users run it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+SEEDANCE = [sys.executable, "-m", "seedance_async"]
+FAST = {"model": "seedance_2_0_fast_pro", "prompt": "a secret cat", "duration": 4}
+UUID = re.compile(r"video_[0-9a-f-]{36}")
+
+
+def environment(**variables: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if "SEEDANCE" not in name}
+    return {**kept, "FORCE_COLOR": "1", **variables}
+
+
+def run(*args: str, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    env = environment(**options.pop("env", {}))
+    return subprocess.run(
+        [*SEEDANCE, *args],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **options,
+    )
+
+
+def write_jobs(folder: Path, *jobs: Any) -> Path:
+    path = folder / "jobs.jsonl"
+    path.write_text("".join(f"{json.dumps(job)}\n" for job in jobs))
+    return path
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    lines = (folder / "results.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def wait_for(process: subprocess.Popen[str], stream: Any, pattern: str) -> str:
+    """Read *stream* until a line has *pattern* in it."""
+    read = []
+    for line in stream:
+        read.append(line)
+        if re.search(pattern, line):
+            return line
+    raise AssertionError(f"{pattern!r} never came: {read}, exit {process.wait()}")
+
+
+@contextlib.contextmanager
+def started(*args: str, cwd: Path, **env: str) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [*SEEDANCE, *args],
+        cwd=cwd,
+        env=environment(**env),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
