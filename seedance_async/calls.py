@@ -257,7 +257,7 @@ class Calls:
     def watch(self, accepted: Accepted, timeout_s: float | None) -> Watch:
         """Begin to wait for a task that was just accepted, at most *timeout_s* seconds."""
         request = accepted.record.request
-        watch = self.rewatch(accepted.task.id, request, accepted.task, timeout_s)
+        watch = self._watch(accepted.task.id, request, accepted.task, timeout_s, taken_up=False)
         watch.plan(anyio.current_time(), self.jitter(), accepted.hint_s)
         return watch
 
@@ -269,6 +269,17 @@ class Calls:
         timeout_s: float | None,
     ) -> Watch:
         """Begin to wait for a task that was known before; the first query is due at once."""
+        return self._watch(task_id, request, task, timeout_s, taken_up=True)
+
+    def _watch(
+        self,
+        task_id: str,
+        request: VideoRequest | None,
+        task: TaskState | None,
+        timeout_s: float | None,
+        *,
+        taken_up: bool,
+    ) -> Watch:
         return Watch(
             task_id,
             self.pacing,
@@ -278,6 +289,7 @@ class Calls:
             model=request.model if request else None,
             task=task,
             secrets=self._secrets(request),
+            taken_up=taken_up,
         )
 
     def video(self, watch: Watch, request: VideoRequest | None) -> Video:

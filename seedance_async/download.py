@@ -121,11 +121,11 @@ def _is_whole(file: BinaryIO, size_bytes: int) -> bool:
             box_bytes = size_bytes - at
         if at == 0 and kind != b"ftyp":
             return False
-        if box_bytes < _BOX_HEAD_BYTES or not kind.isalnum():
+        if box_bytes < _BOX_HEAD_BYTES or at + box_bytes > size_bytes:
             return seen >= {b"moov", b"mdat"}
         seen.add(kind)
         at += box_bytes
-    return size_bytes > 0 and at == size_bytes
+    return size_bytes > 0
 
 
 def _sync(file: BinaryIO) -> None:

@@ -40,6 +40,7 @@ class Watch:
         model: str | None = None,
         task: TaskState | None = None,
         secrets: Sequence[str] = (),
+        taken_up: bool = False,
     ) -> None:
         self.task_id = task_id
         self.task = task
@@ -49,6 +50,8 @@ class Watch:
         self._patience = Patience(retries, retries.query_patience_s)
         self._model = model
         self._secrets = secrets
+        self._taken_up = taken_up
+        self._age_before_s = 0.0
         self._started = now
         self._timeout_s = timeout_s
         self._deadline = float("inf") if timeout_s is None else now + timeout_s
@@ -63,7 +66,7 @@ class Watch:
         """Plan the next query after an answer (or, at the start, after the create's)."""
         waiting = Waiting(
             model=self._model,
-            age_s=now - self._started,
+            age_s=self._age_before_s + now - self._started,
             polls=self._polls,
             hint_s=hint_s,
             jitter=jitter,
@@ -99,6 +102,9 @@ class Watch:
         self.again = None
         changed = self.task is None or self.task.status != verdict.status
         self.task = verdict
+        if self._taken_up and verdict.created_at is not None:
+            age_s = (wall - verdict.created_at).total_seconds()
+            self._age_before_s = max(0.0, age_s - (now - self._started))
         hint_s = wire.retry_after_s(reply.headers, wall) if isinstance(reply, Answer) else None
         self.plan(now, jitter, hint_s)
         return changed

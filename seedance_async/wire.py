@@ -284,16 +284,24 @@ def _code(value: Any) -> int | None:
     return value if type(value) is int else None
 
 
+def _forms(secret: str) -> tuple[str, ...]:
+    """Spell a secret as a message may quote it: as it is, and as JSON inside of JSON."""
+    return secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]
+
+
 def _clip(text: str, secrets: Sequence[str]) -> str:
     """Put the provider's words on one line of bounded length, without secrets that it quotes."""
-    for secret in secrets:
-        if len(secret) >= _SECRET_CHARS:  # what is shorter could be part of any word
-            plain = " ".join(secret.split())
-            for spelled in (secret, json.dumps(secret)[1:-1], secret.replace('"', '\\"'), plain):
-                text = text.replace(spelled, "<...>")
-            text = " ".join(text.split()).replace(plain, "<...>")
+    # What is short could be part of any word.
+    spelled = [
+        form for secret in secrets if len(secret) >= _SECRET_CHARS for form in _forms(secret)
+    ]
+    for form in spelled:
+        text = text.replace(form, "<...>")
+    text = " ".join(text.split())
+    for form in spelled:
+        text = text.replace(" ".join(form.split()), "<...>")
     # A URL that a provider quotes may be signed: what comes after its path stays out.
-    line = _query_of_a_url().sub(r"\1?...", " ".join(text.split()))
+    line = _query_of_a_url().sub(r"\1?...", text)
     return line if len(line) <= _QUOTED_CHARS else f"{line[:_QUOTED_CHARS]}…"
 
 

@@ -236,6 +236,30 @@ async def test_boxes_with_sizes_of_other_kinds_are_read(
     assert (tmp_path / "cat.mp4").read_bytes() == film
 
 
+@pytest.mark.parametrize("trailing", [b"\0\0\0\0", b"\n", b"\r\n--boundary--", b"\0" * 40])
+async def test_what_comes_behind_a_whole_film_does_no_harm(
+    video: Video, host: Host, tmp_path: Path, trailing: bytes
+) -> None:
+    film = box(b"ftyp", b"isom") + box(b"moov", b"x" * 40) + box(b"mdat", b"y" * 90) + trailing
+
+    async def other(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=film)
+
+    host.script = [other]
+    await video.download(tmp_path / "cat.mp4")
+    assert (tmp_path / "cat.mp4").read_bytes() == film
+
+
+@pytest.mark.parametrize("refused", [400, 401])
+async def test_a_host_that_refuses_is_not_asked_for_long(
+    video: Video, host: Host, tmp_path: Path, refused: int
+) -> None:
+    host.script = [refused]
+    with pytest.raises(DownloadError, match=f"HTTP {refused}"):
+        await video.download(tmp_path / "cat.mp4")
+    assert len(host.asked) == 4
+
+
 async def test_a_host_that_promised_more_than_there_is_has_given_all(
     video: Video, host: Host, tmp_path: Path
 ) -> None:

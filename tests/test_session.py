@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import logging
+import queue
+import threading
+import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +22,7 @@ from aiohttp import web
 from conftest import DONE, TASK_ID, ScriptedApi, error, never, plain, reset, task_json
 
 from seedance_async import (
+    Adaptive,
     AuthenticationError,
     Backoff,
     DownloadError,
@@ -845,3 +851,224 @@ def test_a_session_of_another_loop_says_so(request_: VideoRequest) -> None:
         with asyncio.Runner() as abroad, pytest.raises(RuntimeError, match="another event loop"):
             abroad.run(session.submit(request_))
         home.run(session.close())
+
+
+class Untrue(MemoryJournal):
+    """Lets a cancellation of its own escape, once."""
+
+    def __init__(self, fails_on: str) -> None:
+        super().__init__()
+        self.fails_on = fails_on
+
+    async def put(self, record: JobRecord) -> None:
+        if record.state == self.fails_on:
+            self.fails_on = ""
+            raise asyncio.CancelledError
+        await super().put(record)
+
+
+@pytest.mark.parametrize("state", ["planned", "submitting", "submitted", "completed"])
+async def test_a_cancellation_that_nobody_asked_for_ends_its_own_job_alone(
+    api: ScriptedApi, request_: VideoRequest, state: str
+) -> None:
+    async with SeedanceSession(
+        "key", base_url=api.base_url, journal=Untrue(state), pacing=Fixed(5)
+    ) as session:
+        report = await session.run_batch([request_] * 8, max_in_flight=2)
+    assert len(report.outcomes) == 8
+    done = [outcome for outcome in report.outcomes if outcome.status == "completed"]
+    assert len(done) >= 7
+    for outcome in report.outcomes:
+        # What was paid for has its id, whatever became of the record.
+        assert outcome.task_id == TASK_ID or outcome.error is not None
+
+
+@pytest.mark.parametrize(
+    "unclear",
+    [
+        {"error": False, "task_id": "x"},
+        {"error": 0, "data": {"taskId": "x"}},
+        {"code": "success", "data": "video_x"},
+        {"code": 201, "message": "created"},
+        {"code": "00000", "message": "ok"},
+        {"code": "", "message": "?"},
+        {"code": 0.5, "message": "?"},
+        {"error": {"code": 502, "message": "bad gateway"}},
+        {"status": 504, "error": "Gateway Timeout", "path": "/v1"},
+        {"id": 12345, "status": "queued"},
+        {"id": ["video_1"], "status": 2, "error": [[]]},
+    ],
+    ids=str,
+)
+async def test_a_success_that_says_no_clear_no_is_unknown(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest, unclear: Any
+) -> None:
+    api.creates = [unclear]
+    with pytest.raises(SubmissionUnknown):
+        await scripted.submit(request_)
+    assert await states(scripted) == [("unknown", None)]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["PRIVATE cat " * 60, "PRIVATE\n  cat of mine", 'a PRIVATE "cat" of mine', "PRIVATE ü cat"],
+)
+@pytest.mark.parametrize("status", [400, 429, 500, 503])
+async def test_a_prompt_is_taken_out_however_it_is_quoted(
+    api: ScriptedApi, prompt: str, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    request = VideoRequest(model="seedance_2_0_pro", prompt=prompt)
+    quoted = [{"error": {"prompt": prompt}}, {"error": f"cannot make {prompt} now"}]
+    shown: list[str] = []
+    retries = Retries(create_patience_s=5, query_patience_s=5)
+    async with SeedanceSession(
+        "a-long-secret-key", base_url=api.base_url, retries=retries, pacing=Fixed(1)
+    ) as session:
+        with session.subscribe(lambda event: shown.append(repr(event))):
+            for body in quoted:
+                api.creates = [plain(status, json.dumps({**body, "key": "a-long-secret-key"}))]
+                with pytest.raises(SeedanceError) as caught:
+                    await session.submit(request)
+                shown += [str(caught.value), repr(vars(caught.value))]
+                api.creates, api.queries = [task_json("queued")], [plain(status, json.dumps(body))]
+                with pytest.raises(SeedanceError) as caught:
+                    await session.generate(request)
+                shown += [str(caught.value), repr(vars(caught.value))]
+        shown += [repr(job) async for job in session.jobs()]
+    for text in [*shown, caplog.text]:
+        assert "PRIVATE" not in text
+        assert "a-long-secret-key" not in text
+
+
+async def test_a_key_in_a_videos_url_is_left_there(
+    api: ScriptedApi, request_: VideoRequest
+) -> None:
+    url = "https://v.example.com/a.mp4?token=a-long-secret-key"
+    api.queries = [{**DONE, "video_url": url}]
+    async with SeedanceSession(
+        "a-long-secret-key", base_url=api.base_url, pacing=Fixed(1)
+    ) as session:
+        assert (await session.generate(request_)).url == url
+
+
+async def test_query_answers_that_are_cut_short_are_an_outage(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest
+) -> None:
+    async def cut(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "500"})
+        await response.prepare(request)
+        await response.write(b'{"id": "vid')
+        assert request.transport
+        request.transport.close()
+        return response
+
+    api.queries = [*[cut] * 12, DONE]
+    assert (await scripted.generate(request_)).id == TASK_ID
+
+
+async def test_a_long_pause_for_polls_is_cut_short(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest
+) -> None:
+    api.queries = [error(503, Retry_After="3600"), DONE]
+    await scripted.generate(request_)
+    first, second = (at for method, at in api.seen if method == "GET")
+    assert 120 <= second - first <= 122
+
+
+async def test_who_leaves_the_lane_leaves_no_gap(api: ScriptedApi, request_: VideoRequest) -> None:
+    limits = Limits(creates_per_minute=1)
+    async with SeedanceSession(
+        "key", base_url=api.base_url, limits=limits, pacing=Fixed(5)
+    ) as session:
+        async with session.batch([request_] * 20, max_in_flight=20):
+            await anyio.sleep(5)
+        left = now()
+        await session.submit(request_)
+        assert now() - left <= 60
+
+
+async def test_closing_in_a_group_within_the_batch_is_quick(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest
+) -> None:
+    api.queries = [task_json("processing")]
+
+    async def work() -> None:
+        async with scripted.batch([request_] * 3), anyio.create_task_group() as group:
+            await anyio.sleep(3)
+            group.start_soon(scripted.close)
+
+    started = now()
+    with contextlib.suppress(SessionClosed):
+        await work()
+    assert now() - started <= 10
+
+
+def test_the_end_of_the_loop_waits_for_what_is_paid_for(
+    emulator_in_a_thread: str, request_: VideoRequest
+) -> None:
+    sessions: list[SeedanceSession] = []
+
+    async def background() -> None:
+        async with SeedanceSession("emulator", base_url=emulator_in_a_thread) as session:
+            sessions.append(session)
+            await session.submit(request_)
+            await asyncio.sleep(3600)
+
+    async def main() -> None:
+        task = asyncio.create_task(background())
+        while not sessions or not sessions[0]._calls.on_the_wire:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        assert not task.done()
+
+    asyncio.run(main())  # ends while the create is on the wire
+    jobs = asyncio.run(states(sessions[0]))
+    assert [state for state, _ in jobs] == ["submitted"]
+    assert jobs[0][1] is not None
+
+
+@pytest.fixture
+def emulator_in_a_thread() -> Iterator[str]:
+    started, stop = queue.Queue[str](), threading.Event()
+
+    async def serve() -> None:
+        async with Emulator(latency_s=0.3) as emulator:
+            started.put(emulator.base_url)
+            while not stop.is_set():  # noqa: ASYNC110 -- set by another thread
+                await asyncio.sleep(0.01)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    yield started.get(timeout=10)
+    stop.set()
+    thread.join()
+
+
+async def test_a_task_that_is_taken_up_is_as_old_as_it_is(api: ScriptedApi) -> None:
+    ten_minutes_ago = time.time() - 600
+    api.queries = [*[task_json("processing", created=ten_minutes_ago)] * 2, DONE]
+    async with SeedanceSession("key", base_url=api.base_url, pacing=Adaptive()) as session:
+        await session.task(TASK_ID).wait()
+    first, second, _ = (at for _, at in api.seen)
+    assert second - first >= 55  # overdue: a tenth of its age, up to the ceiling
+    api.seen.clear()
+    api.queries = [*[task_json("processing", created=time.time() - 100)] * 2, DONE]
+    async with SeedanceSession("key", base_url=api.base_url, pacing=Adaptive()) as session:
+        await session.task(TASK_ID).wait()
+    first, second, _ = (at for _, at in api.seen)
+    assert second - first <= 17  # about to end: the interval
+
+
+async def test_the_callers_pool_closed_under_a_create_makes_it_unknown(
+    api: ScriptedApi, request_: VideoRequest
+) -> None:
+    api.creates = [slow_create]
+    http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1))
+    async with SeedanceSession("key", base_url=api.base_url, http=http) as session:
+        async with session.batch([request_] * 3, max_in_flight=3) as outcomes:
+            await anyio.sleep(5)
+            await http.close()
+            ended = [outcome.status async for outcome in outcomes]
+        assert len(ended) == 3
+        assert "completed" not in ended
+        assert not [state for state, _ in await states(session) if state == "submitting"]
