@@ -15,12 +15,12 @@ import anyio
 R = TypeVar("R")
 
 
-_UNDER_WAY: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+_PAID: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
 
 
 def abandon() -> None:
-    """Cut off what ``finish`` waits for, in every event loop: for a person who insists."""
-    for task in tuple(_UNDER_WAY):
+    """Cut off the creates that are on the wire, in every session: for a person who insists."""
+    for task in tuple(_PAID):
         task.cancel()
 
 
@@ -55,9 +55,9 @@ async def finish(work: Coroutine[Any, Any, R], among: set[asyncio.Task[Any]] | N
     # When asyncio.run ends, it cancels every task that it knows of; this one it must wait for,
     # through us. Source: "Extending asyncio" in Python's manual.
     asyncio._unregister_task(inner)
-    _UNDER_WAY.add(inner)
     if among is not None:
         among.add(inner)
+        _PAID.add(inner)
         inner.add_done_callback(among.discard)
     interrupted: asyncio.CancelledError | None = None
     while not inner.done():

@@ -267,6 +267,25 @@ def test_a_signal_stops_cleanly_and_keeps_every_id(
     assert {record["status"] for record in found} == {"submitted"}
 
 
+@pytest.mark.parametrize("command", ["batch", "generate"])
+def test_signals_in_quick_succession_are_no_traceback(
+    tmp_path: Path, slow_emulator: str, command: str
+) -> None:
+    write_jobs(tmp_path, FAST, FAST)
+    args = ("batch", "jobs.jsonl", "--out", "videos") if command == "batch" else ("generate", "cat")
+    env = {"SEEDANCE_API_KEY": "emulator", "SEEDANCE_BASE_URL": slow_emulator}
+    with started(*args, cwd=tmp_path, **env) as process:
+        assert process.stderr is not None
+        wait_for(process, process.stderr, "submitted")
+        for _ in range(3):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.002)  # a signal that is pending swallows the next one
+        _, told = process.communicate(timeout=30)
+    assert process.returncode == 130, told
+    assert "Traceback" not in told
+    assert UUID.search(told) or "videos/results.jsonl" in told
+
+
 class HeldApi(http.server.ThreadingHTTPServer):
     """Answers as the API does, but holds one step, ``create`` or ``download``, until told."""
 

@@ -1,8 +1,7 @@
 """Ctrl-C and SIGTERM: the first one stops cleanly, a second one abandons what still hangs.
 
 The first cancels a scope, and the library finishes creates that are on the wire before it lets
-go. The second cancels every task but the command's own, which can then write down what is known
-and exit. Nothing here prints a traceback.
+go. The second cuts these off, and they are written down as unknown. No traceback is printed.
 """
 
 from __future__ import annotations
@@ -36,7 +35,6 @@ class Stop:
         self._scope = anyio.CancelScope()
         self.signum: int | None = None
         self._on_first = on_first
-        self._command = asyncio.current_task()
 
     @contextlib.contextmanager
     def work(self) -> Iterator[None]:
@@ -57,8 +55,6 @@ class Stop:
             self._on_first()
             return
         abandon()
-        for task in asyncio.all_tasks() - {self._command}:
-            task.cancel()
 
 
 @contextlib.contextmanager
@@ -82,7 +78,8 @@ def stoppable(on_first: Callable[[], None]) -> Iterator[Stop]:
         yield stop
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # What is stopping is about to exit, and impatient fingers must not cut that short.
+            signal.signal(number, handler if stop.signum is None else signal.SIG_IGN)
 
 
 def _signals() -> Iterator[int]:

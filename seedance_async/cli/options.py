@@ -21,7 +21,7 @@ def _no_option(_: object, value: str) -> None:
 
 
 #: For a word that may begin with a hyphen, as ``-`` and "- a cat" do, and a misspelt option does.
-HyphenFirst = Parameter(allow_leading_hyphen=True, validator=_no_option)
+HyphenFirst: Parameter = Parameter(allow_leading_hyphen=True, validator=_no_option)
 #: Ids of tasks, as words of their own.
 TaskIds = Annotated[str, Parameter(name="ID")]
 #: Where more of them are taken from.
