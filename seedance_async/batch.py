@@ -61,11 +61,13 @@ async def run(
     if out_dir is not None:  # before anything is paid for
         await asyncio.to_thread(prepare_folder, out_dir)
     raised: BaseException | None = None
+    is_cut = False
     async with anyio.create_task_group() as group:
         scheduler.start(group)
         try:
             yield Outcomes(scheduler)
         except anyio.get_cancelled_exc_class():
+            is_cut = True
             raise
         # Kept out of the group, which would wrap it.
         except BaseException as exc:  # noqa: BLE001
@@ -75,6 +77,10 @@ async def run(
         group.cancel_scope.cancel()
     if raised is not None:
         raise raised
+    if is_cut:
+        # A cancellation of ours has gone on outwards; this one came from a worker that somebody
+        # cancelled, and the group has swallowed it.
+        raise SeedanceError("the batch was cut short: its workers were cancelled; see jobs()")
 
 
 class Outcomes:
@@ -225,7 +231,7 @@ class _Scheduler:
         entry.record = await self._calls.plan(entry.job, entry.index)
         accepted = await self._calls.submit(entry.record)
         entry.record = accepted.record
-        entry.watch = self._calls.watch(accepted, self._timeout_s)
+        entry.watch = self._calls.watch_accepted(accepted, self._timeout_s)
         self._agenda.put(entry.watch.due, entry)
 
     async def _ask_all(self) -> None:

@@ -254,36 +254,28 @@ class Calls:
             # What became of the job matters more than that it could not be written down.
             raise error from unwritten
 
-    def watch(self, accepted: Accepted, timeout_s: float | None) -> Watch:
+    def watch_accepted(self, accepted: Accepted, timeout_s: float | None) -> Watch:
         """Begin to wait for a task that was just accepted, at most *timeout_s* seconds."""
-        request = accepted.record.request
-        watch = self._watch(accepted.task.id, request, accepted.task, timeout_s, taken_up=False)
+        task, request = accepted.task, accepted.record.request
+        watch = self.watch(task.id, request, timeout_s, task=task, taken_up=False)
         watch.plan(anyio.current_time(), self.jitter(), accepted.hint_s)
         return watch
 
-    def rewatch(
+    def watch(
         self,
         task_id: str,
         request: VideoRequest | None,
-        task: TaskState | None,
-        timeout_s: float | None,
-    ) -> Watch:
-        """Begin to wait for a task that was known before; the first query is due at once."""
-        return self._watch(task_id, request, task, timeout_s, taken_up=True)
-
-    def _watch(
-        self,
-        task_id: str,
-        request: VideoRequest | None,
-        task: TaskState | None,
         timeout_s: float | None,
         *,
-        taken_up: bool,
+        task: TaskState | None = None,
+        taken_up: bool = True,
+        retries: Retries | None = None,
     ) -> Watch:
+        """Begin to wait for a task that was known before; the first query is due at once."""
         return Watch(
             task_id,
             self.pacing,
-            self.retries,
+            self.retries if retries is None else retries,
             now=anyio.current_time(),
             timeout_s=timeout_s,
             model=request.model if request else None,

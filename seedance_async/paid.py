@@ -13,8 +13,6 @@ from typing import Any, TypeVar
 import anyio
 
 R = TypeVar("R")
-
-
 _PAID: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
 
 

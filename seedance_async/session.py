@@ -95,9 +95,10 @@ class SeedanceSession:
         self._given_http = http
         self._admission = Admission(self._limits)
         self._events = Stream()
-        self._journal = journal or MemoryJournal()
-        self._pacing = pacing or Adaptive()
-        self._retries = retries or Retries()
+        # ``is None`` throughout: a journal that has a length is false while it is empty.
+        self._journal = MemoryJournal() if journal is None else journal
+        self._pacing = Adaptive() if pacing is None else pacing
+        self._retries = Retries() if retries is None else retries
         self._http: aiohttp.ClientSession | None = None
         self._opened: Calls | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -116,7 +117,7 @@ class SeedanceSession:
         if self._given_http is None:
             connector = aiohttp.TCPConnector(limit=_MAX_CONNECTIONS)
             self._http = aiohttp.ClientSession(connector=connector)
-        http = self._given_http or self._http
+        http = self._http if self._given_http is None else self._given_http
         assert http is not None  # noqa: S101 -- for the types
         self._opened = Calls(
             transport=Transport(http, self._account, self._timeout),

@@ -90,7 +90,7 @@ class VideoTask:
         Raises:
             SeedanceError: The query failed; it has the task's id.
         """
-        watch = Watch(self.id, self._calls.pacing, _ONCE, now=0, timeout_s=None)
+        watch = self._calls.watch(self.id, self.request, None, retries=_ONCE)
         with self._calls.operation(self.id):
             await self._calls.ask(watch, self.key)
         self.state = watch.task
@@ -102,8 +102,8 @@ class VideoTask:
         # The create's polling hint is for the first wait alone.
         accepted, self._accepted = self._accepted, None
         if accepted is not None:
-            return self._calls.watch(accepted, timeout_s)
-        return self._calls.rewatch(self.id, self.request, self.state, timeout_s)
+            return self._calls.watch_accepted(accepted, timeout_s)
+        return self._calls.watch(self.id, self.request, timeout_s, task=self.state)
 
     async def _step(self, watch: Watch) -> bool:
         with self._calls.operation(self.id):

@@ -523,3 +523,19 @@ async def test_a_report_pickles(session: SeedanceSession) -> None:
     again = pickle.loads(pickle.dumps(report))
     assert again == report
     assert again.outcomes[0].video.raw == report.outcomes[0].video.raw
+
+
+async def test_a_batch_whose_workers_are_cancelled_from_outside_does_not_end_quietly(
+    session: SeedanceSession,
+) -> None:
+    async def meddle() -> None:
+        await anyio.sleep(20)
+        for task in asyncio.all_tasks():
+            if task.get_name() == "seedance ask":
+                task.cancel()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(meddle)
+        with pytest.raises(SeedanceError, match="its workers were cancelled"):
+            await session.run_batch(requests(5))
+    assert [job.state async for job in session.jobs()] == ["submitted"] * 5

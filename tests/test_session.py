@@ -1072,3 +1072,31 @@ async def test_the_callers_pool_closed_under_a_create_makes_it_unknown(
         assert len(ended) == 3
         assert "completed" not in ended
         assert not [state for state, _ in await states(session) if state == "submitting"]
+
+
+async def test_a_journal_that_is_empty_is_a_journal_all_the_same(
+    emulator: Emulator, request_: VideoRequest
+) -> None:
+    class Counted(MemoryJournal):
+        def __len__(self) -> int:
+            return len(self._records)
+
+    journal = Counted()
+    async with SeedanceSession(
+        emulator.api_key, base_url=emulator.base_url, journal=journal
+    ) as session:
+        await session.submit(request_)
+    assert len(journal) == 1
+
+
+async def test_a_refresh_keeps_secrets_as_a_wait_does(
+    api: ScriptedApi, request_: VideoRequest
+) -> None:
+    async with SeedanceSession("a-long-secret-key", base_url=api.base_url) as session:
+        task = await session.submit(request_)
+        api.queries = [error(400, f"no {request_.prompt} for a-long-secret-key")]
+        with pytest.raises(RequestRefused) as caught:
+            await task.refresh()
+    assert request_.prompt not in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert api.count("GET") == 1
