@@ -57,6 +57,17 @@ def wait_for(process: subprocess.Popen[str], stream: Any, pattern: str) -> str:
     raise AssertionError(f"{pattern!r} never came: {read}, exit {process.wait()}")
 
 
+def rest(process: subprocess.Popen[str]) -> str:
+    """Wait for the end, and give what is left of stderr.
+
+    Not ``communicate``, which reads past the lines that ``wait_for`` made the stream buffer.
+    """
+    assert process.stderr is not None
+    told = process.stderr.read()
+    process.wait(timeout=30)
+    return told
+
+
 @contextlib.contextmanager
 def started(*args: str, cwd: Path, **env: str) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(

@@ -23,6 +23,7 @@ from cli_process import (
     UUID,
     environment,
     records,
+    rest,
     run,
     started,
     wait_for,
@@ -235,7 +236,7 @@ def test_an_answer_that_got_lost_is_loud(tmp_path: Path) -> None:
             connection, _ = server.accept()
             connection.recv(1)
             connection.close()
-            _, told = process.communicate(timeout=30)
+            told = rest(process)
     assert process.returncode == 1
     assert "UNKNOWN, may have been paid for, and not sent again" in told
     assert "billing" in told
@@ -254,7 +255,7 @@ def test_a_signal_stops_cleanly_and_keeps_every_id(
         assert process.stderr is not None
         ids = [UUID.findall(wait_for(process, process.stderr, "submitted"))[0] for _ in range(2)]
         process.send_signal(number)
-        _, told = process.communicate(timeout=30)
+        told = rest(process)
     assert process.returncode == code, told
     assert "Traceback" not in told
     assert "2 at the provider, 1 not sent" in told
@@ -280,7 +281,7 @@ def test_signals_in_quick_succession_are_no_traceback(
         for _ in range(3):
             process.send_signal(signal.SIGINT)
             time.sleep(0.002)  # a signal that is pending swallows the next one
-        _, told = process.communicate(timeout=30)
+        told = rest(process)
     assert process.returncode == 130, told
     assert "Traceback" not in told
     assert UUID.search(told) or "videos/results.jsonl" in told
@@ -353,7 +354,7 @@ def test_ctrl_c_while_creating_or_downloading_keeps_the_id_and_no_half_a_file(
             process.send_signal(signal.SIGINT)
             wait_for(process, process.stderr, "stopping")
             api.released.set()
-            _, told = process.communicate(timeout=30)
+            told = rest(process)
         api.shutdown()
     assert process.returncode == 130, told
     assert "Traceback" not in told
@@ -379,7 +380,7 @@ def test_a_second_signal_leaves_a_create_that_hangs(tmp_path: Path, args: tuple[
             wait_for(process, process.stderr, "stopping")
             began = time.monotonic()
             process.send_signal(signal.SIGINT)
-            _, told = process.communicate(timeout=30)
+            told = rest(process)
             connection.close()
     assert process.returncode == 130
     assert time.monotonic() - began < 5
@@ -395,7 +396,7 @@ def test_the_emulator_says_how_to_point_clients_at_it_and_ends_with_0(tmp_path: 
         wait_for(process, process.stdout, r"^export SEEDANCE_BASE_URL=http://127.0.0.1:\d+$")
         assert process.stdout.readline() == "export SEEDANCE_API_KEY='a b'\n"
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=30)
+        told = rest(process)
     assert process.returncode == 0
     assert "stopped: 0 tasks" in told
 
