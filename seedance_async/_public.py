@@ -21,8 +21,8 @@ from seedance_async.errors import (
     Violation,
     WaitTimeout,
 )
-from seedance_async.journal import Journal, MemoryJournal
-from seedance_async.lifecycle import JobRecord, JobState
+from seedance_async.journal import Journal, MemoryJournal, SqliteJournal
+from seedance_async.lifecycle import JobRecord, JobState, Move
 from seedance_async.pacing import Adaptive, Backoff, Fixed, Pacing
 from seedance_async.request import Job, VideoRequest
 from seedance_async.results import BatchReport, Outcome, OutcomeStatus, Video
@@ -51,6 +51,7 @@ __all__ = [
     "Limits",
     "MemoryJournal",
     "Model",
+    "Move",
     "Outcome",
     "OutcomeStatus",
     "Outcomes",
@@ -62,6 +63,7 @@ __all__ = [
     "SeedanceSession",
     "ServiceUnavailable",
     "SessionClosed",
+    "SqliteJournal",
     "SubmissionUnknown",
     "TaskState",
     "UnexpectedAnswer",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,19 @@ import attrs
 from anyio.abc import TaskGroup
 
 from seedance_async.agenda import Agenda
-from seedance_async.calls import Calls, utc_now
-from seedance_async.download import file_name, prepare_folder
+from seedance_async.calls import Calls, OnUnknown, Taken, key_of
+from seedance_async.download import is_disk_trouble, is_there, prepare_folder
 from seedance_async.errors import (
+    DownloadError,
     InvalidRequest,
     SeedanceError,
     SubmissionUnknown,
     VideoFailed,
     Violation,
 )
-from seedance_async.lifecycle import JobRecord
+from seedance_async.ledger import utc_now
+from seedance_async.lifecycle import JobRecord, JobState
+from seedance_async.naming import NameTemplate
 from seedance_async.paid import is_ours
 from seedance_async.request import Job, VideoRequest
 from seedance_async.results import Outcome, OutcomeStatus, Video
@@ -43,23 +46,41 @@ _MAX_ASKERS = 64
 _MAX_DOWNLOADERS = 4
 
 
+@attrs.frozen(kw_only=True)
+class Plan:
+    """How a batch is to be run.
+
+    Attributes:
+        max_in_flight: How many jobs may be at the provider at once.
+        timeout_s: Seconds from a job's submission to its end; None for ever.
+        out_dir: Where to download to; None downloads nothing.
+        names: How the files are named.
+        on_unknown: What to do with jobs that an earlier run left unknown.
+        places: Counts equal requests, for the keys of jobs that were given none.
+    """
+
+    max_in_flight: int
+    timeout_s: float | None
+    out_dir: Path | None
+    names: NameTemplate
+    on_unknown: OnUnknown
+    places: Counter[str]
+
+
 @contextlib.asynccontextmanager
 async def run(
     calls: Calls,
     source: BatchSource,
-    *,
-    max_in_flight: int,
-    timeout_s: float | None,
-    out_dir: Path | None,
+    plan: Plan,
 ) -> AsyncIterator[Outcomes]:
     """Run a batch for as long as the block lasts; leaving it ends the workers.
 
     What the block raises arrives bare. A create that is under way when the block is left is
     finished first, so that its id is known.
     """
-    scheduler = _Scheduler(calls, source, max_in_flight, timeout_s, out_dir)
-    if out_dir is not None:  # before anything is paid for
-        await asyncio.to_thread(prepare_folder, out_dir)
+    scheduler = _Scheduler(calls, source, plan)
+    if plan.out_dir is not None:  # before anything is paid for
+        await asyncio.to_thread(prepare_folder, plan.out_dir)
     raised: BaseException | None = None
     is_cut = False
     async with anyio.create_task_group() as group:
@@ -107,39 +128,33 @@ class Outcomes:
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class _Entry:
-    """A job on its way; ``watch`` and ``video`` come to it as it moves on."""
+    """A job on its way; more comes to it as it moves on."""
 
     index: int
     item: BatchItem
     started_at: dt.datetime
     job: Job | None = None
-    record: JobRecord | None = None
+    key: str | None = None
+    taken: Taken | None = None
     watch: Watch | None = None
     video: Video | None = None
-
-    @property
-    def key(self) -> str | None:
-        return self.record.key if self.record else None
+    was_made: bool = False
+    is_fetching: bool = False
 
     @property
     def task_id(self) -> str | None:
-        return self.record.task_id if self.record else None
+        return self.taken.job.record.task_id if self.taken else None
 
 
 class _Scheduler:
-    def __init__(
-        self,
-        calls: Calls,
-        source: BatchSource,
-        max_in_flight: int,
-        timeout_s: float | None,
-        out_dir: Path | None,
-    ) -> None:
+    def __init__(self, calls: Calls, source: BatchSource, plan: Plan) -> None:
         self._calls = calls
         self._items = _iterate(source)
-        self._max_in_flight = max_in_flight
-        self._timeout_s = timeout_s
-        self._out_dir = out_dir
+        self._plan = plan
+        self._max_in_flight = plan.max_in_flight
+        self._out_dir = plan.out_dir
+        self._keys: set[str] = set()
+        self._disk_trouble: DownloadError | None = None
         self._agenda: Agenda[_Entry] = Agenda()
         self._downloads: Agenda[_Entry] = Agenda()
         self._outcomes: deque[Outcome] = deque()
@@ -228,11 +243,24 @@ class _Scheduler:
 
     async def _create(self, entry: _Entry) -> None:
         entry.job = _job(entry.item)
-        entry.record = await self._calls.plan(entry.job, entry.index)
-        accepted = await self._calls.submit(entry.record)
-        entry.record = accepted.record
-        entry.watch = self._calls.watch_accepted(accepted, self._timeout_s)
+        entry.key = self._claim(entry.job)
+        entry.taken = await self._calls.take(
+            entry.job, entry.key, index=entry.index, on_unknown=self._plan.on_unknown
+        )
+        entry.was_made = entry.taken.job.record.state is JobState.COMPLETED and entry.taken.is_known
+        entry.watch = self._calls.watch_taken(entry.taken, self._plan.timeout_s)
         self._agenda.put(entry.watch.due, entry)
+
+    def _claim(self, job: Job) -> str:
+        if job.key is None:
+            digest = job.request.digest
+            self._plan.places[digest] += 1
+            return key_of(digest, self._plan.places[digest])
+        if job.key in self._keys:
+            message = "is the key of another job of this batch: give each job a key of its own"
+            raise InvalidRequest([Violation("key.unique", "key", message)])
+        self._keys.add(job.key)
+        return job.key
 
     async def _ask_all(self) -> None:
         while True:
@@ -241,16 +269,18 @@ class _Scheduler:
                 await self._ask(entry)
 
     async def _ask(self, entry: _Entry) -> None:
-        watch, record = entry.watch, entry.record
-        assert watch is not None and record is not None  # noqa: S101, PT018 -- for the types
-        await self._calls.ask(watch, record.key)
+        watch, taken = entry.watch, entry.taken
+        assert watch is not None and taken is not None  # noqa: S101, PT018 -- for the types
+        if not watch.ended:
+            await self._calls.ask(watch, taken.job)
         if not watch.ended:
             self._agenda.put(watch.due, entry)
             return
-        entry.video = self._calls.video(watch, record.request)
+        entry.video = self._calls.fetches.video(watch, taken.job)
         if self._out_dir is None:
             self._end(entry)
             return
+        entry.is_fetching = True
         self._in_flight -= 1
         self._downloading += 1
         self._downloads.put(anyio.current_time(), entry)
@@ -263,9 +293,31 @@ class _Scheduler:
                 await self._download(entry)
 
     async def _download(self, entry: _Entry) -> None:
-        assert entry.job is not None and entry.video is not None and self._out_dir is not None  # noqa: S101, PT018
-        path = self._out_dir / file_name(entry.index, entry.job.name)
-        written = await self._calls.fetch(entry.video, path, entry.key, replaces=False)
+        taken, video, job = entry.taken, entry.video, entry.job
+        assert taken and video and job and self._out_dir is not None  # noqa: S101, PT018
+        there = await asyncio.to_thread(on_disk, taken.job.record, self._out_dir)
+        if there is not None:
+            self._end(entry, path=there)
+            return
+        entry.was_made = False
+        if self._disk_trouble is not None:
+            message = f"downloads were stopped: {self._disk_trouble.message}"
+            raise DownloadError(message, video.id) from self._disk_trouble
+        name = self._plan.names.fill(
+            index=entry.index, key=taken.job.key, task_id=video.id, name=job.name
+        )
+        try:
+            written = await self._calls.fetches.fetch(
+                video,
+                self._out_dir / name,
+                taken.job,
+                replaces=False,
+                is_again=taken.is_known,
+            )
+        except DownloadError as error:
+            if is_disk_trouble(error):
+                self._disk_trouble = error
+            raise
         self._end(entry, path=written)
 
     @contextlib.contextmanager
@@ -291,7 +343,7 @@ class _Scheduler:
     def _end(
         self, entry: _Entry, *, error: SeedanceError | None = None, path: Path | None = None
     ) -> None:
-        if entry.video is not None and self._out_dir is not None:
+        if entry.is_fetching:
             self._downloading -= 1
         else:
             self._in_flight -= 1
@@ -302,7 +354,7 @@ class _Scheduler:
                 key=entry.key or (job.key if job else None),
                 name=job.name if job else None,
                 request=job.request if job else None,
-                status=OutcomeStatus.COMPLETED if entry.video else _status(error),
+                status=_status(entry, error),
                 video=entry.video,
                 error=error,
                 path=path,
@@ -314,14 +366,25 @@ class _Scheduler:
         self._notify()
 
 
-def _status(error: SeedanceError | None) -> OutcomeStatus:
-    """Tell how a job without a video ended: with an id, or a lost answer, its end is unknown."""
+def _status(entry: _Entry, error: SeedanceError | None) -> OutcomeStatus:
+    """Tell how a job ended; one with an id or a lost answer, and no end, is unknown."""
+    if entry.video is not None:
+        return OutcomeStatus.SKIPPED if entry.was_made and not error else OutcomeStatus.COMPLETED
     if isinstance(error, InvalidRequest):
         return OutcomeStatus.INVALID
     if isinstance(error, VideoFailed) or error is None:
         return OutcomeStatus.FAILED
     paid = isinstance(error, SubmissionUnknown) or error.task_id is not None
     return OutcomeStatus.UNKNOWN if paid else OutcomeStatus.FAILED
+
+
+def on_disk(record: JobRecord, folder: Path) -> Path | None:
+    """Find the whole file of a job that was downloaded before, where it was or in *folder*."""
+    if record.path is None or record.size_bytes is None:
+        return None
+    before = Path(record.path)
+    places = (before, folder / before.name)  # the folder may have been moved since
+    return next((path for path in places if is_there(path, record.size_bytes)), None)
 
 
 def _job(item: object) -> Job:

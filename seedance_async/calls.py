@@ -1,72 +1,86 @@
-"""What a single call and a batch have in common: plan, submit, ask, fetch.
+"""What a single call and a batch have in common: take a job up or submit it, and ask about it.
 
-Joins the core's decisions with the transport, the journal and the events. Holds no job: whoever
-calls keeps the record.
+Joins the core's decisions with the transport, the ledger and the events. Holds no job: whoever
+calls does.
 """
 
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import functools
 import logging
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import anyio
 import anyio.lowlevel
 import attrs
 
-from seedance_async import download, wire
+from seedance_async import wire
 from seedance_async.admission import Admission, Lane
 from seedance_async.errors import (
-    InvalidRequest,
     JournalError,
     RateLimited,
     SeedanceError,
     SubmissionUnknown,
-    VideoExpired,
-    Violation,
 )
 from seedance_async.events import (
     Completed,
-    Downloaded,
     Failed,
     Planned,
+    Resumed,
     StateChanged,
     Stream,
     Submitted,
     Throttled,
 )
-from seedance_async.journal import Journal
+from seedance_async.fetches import Fetches
+from seedance_async.ledger import Ledger, TrackedJob, key_in, utc_now
 from seedance_async.lifecycle import JobRecord, JobState, Phase, phase
 from seedance_async.pacing import Pacing
-from seedance_async.paid import finish, is_ours
+from seedance_async.paid import finish
 from seedance_async.request import Job, VideoRequest, secrets
-from seedance_async.results import Video
 from seedance_async.retry import Again, Patience, Retries, judge_create
 from seedance_async.transport import Transport
-from seedance_async.watch import Watch, failure
+from seedance_async.watch import Watch
 from seedance_async.wire import Answer, NoAnswer, TaskState
 
 _log = logging.getLogger("seedance_async")
 _KEY_DIGITS = 16  # 64 bits of the digest: enough that no two requests of an account share them
 
 
-def utc_now() -> dt.datetime:
-    """Give the time of the wall clock."""
-    return dt.datetime.now(dt.UTC)
+OnUnknown = Literal["leave", "resubmit"]
+
+
+def check_on_unknown(on_unknown: str) -> None:
+    """Check what is to be done with jobs of which nobody knows whether they were accepted.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if on_unknown not in get_args(OnUnknown):
+        raise ValueError(f"on_unknown must be 'leave' or 'resubmit', not {on_unknown!r}")
+
+
+def key_of(digest: str, place: object) -> str:
+    """Make the key of a job that was given none, from its place among equal requests."""
+    return f"{digest[:_KEY_DIGITS]}-{place}"
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Accepted:
-    """A job that the provider took: its record, its first state, the server's polling hint."""
+class Taken:
+    """A job that has a task.
 
-    record: JobRecord
-    task: TaskState
+    Attributes:
+        job: The job.
+        is_known: Whether it was sent before this call.
+        hint_s: When to ask first, in seconds, if the create's answer said.
+    """
+
+    job: TrackedJob
+    is_known: bool = False
     hint_s: float | None = None
 
 
@@ -77,91 +91,73 @@ class Calls:
     Attributes:
         jitter: Gives random numbers from 0 inclusive to 1 exclusive.
         checks_hosts: Whether ``media.public`` is checked; it rests for a private base URL.
+        fetches: What becomes of a task that has ended.
         operation: Runs a block about a task so that closing the session ends it.
         on_the_wire: The tasks that are in the paid step now.
     """
 
     transport: Transport
-    journal: Journal
+    ledger: Ledger
     admission: Admission
     events: Stream
     pacing: Pacing
     retries: Retries
     jitter: Callable[[], float]
     checks_hosts: bool
+    fetches: Fetches
     operation: Callable[[str | None], AbstractContextManager[None]]
     on_the_wire: set[asyncio.Task[Any]] = attrs.field(init=False, factory=set)
-    _places: Counter[str] = attrs.field(init=False, factory=Counter)
-    _keys: set[str] = attrs.field(init=False, factory=set)
     _queues: defaultdict[Lane, anyio.Lock] = attrs.field(
         init=False, factory=lambda: defaultdict(anyio.Lock)
     )
     _accepted_count: int = attrs.field(init=False, default=0)
 
-    async def plan(self, job: Job, index: int | None = None) -> JobRecord:
-        """Give *job* its key and write it down; nothing is sent.
+    async def take(
+        self, job: Job, key: str, *, index: int | None = None, on_unknown: OnUnknown = "leave"
+    ) -> Taken:
+        """Take up the job of *key* where it stands, and submit it if it has to be.
+
+        A job that was refused before it had a task is submitted again. Of several calls with one
+        key at once, one sends and the others get what it got.
 
         Raises:
-            InvalidRequest: It breaks a rule that rests until submission, or its key is taken.
+            InvalidRequest: It breaks a rule that rests until submission, or the key is that of
+                another request.
+            SubmissionUnknown: A task may exist; also where an earlier run left it so.
+            SeedanceError: Nothing was accepted.
         """
         if self.checks_hosts:
             job.request.check_submission()
-        key = job.key or self._place(job.request)
-        if key in self._keys:
-            raise _key_is_taken()
-        if job.key is not None:
-            # Before the first await: two calls with one key must not both find it free.
-            self._keys.add(key)
-        try:
-            if await self.journal.get(key) is not None:
-                raise _key_is_taken()
-            record = JobRecord(key=key, request=job.request, planned_at=utc_now())
-            await self._write(record)
-        except JournalError:
-            self._keys.discard(key)  # nothing is on record, and nothing was sent
-            raise
-        self.events.emit(Planned(key=key, index=index, name=job.name))
-        return record
+        async with self.ledger.alone(key):
+            tracked = await self.ledger.plan(key, job.request)
+            self.events.emit(Planned(key=key, index=index, name=job.name))
+            record = tracked.record
+            if record.state is JobState.UNKNOWN and on_unknown == "leave":
+                raise _left_unknown(record)
+            if record.state is JobState.UNKNOWN or _may_go_again(record):
+                await self.ledger.move(tracked, JobState.PLANNED)
+            if tracked.record.state is JobState.PLANNED:
+                return Taken(job=tracked, hint_s=await self._submit(tracked))
+        self.events.emit(Resumed(key=key, task_id=record.task_id, status=record.task_status))
+        return Taken(job=tracked, is_known=True)
 
-    async def _write(self, record: JobRecord) -> None:
-        """Write *record* down; whatever a journal raises is a ``JournalError`` with the id."""
-        try:
-            await self.journal.put(record)
-        except (Exception, asyncio.CancelledError) as exc:
-            if isinstance(exc, asyncio.CancelledError) and is_ours(exc):
-                raise
-            if isinstance(exc, JournalError) and exc.task_id == record.task_id:
-                raise
-            words = exc.message if isinstance(exc, JournalError) else type(exc).__name__
-            message = f"job {record.key} is {record.state}, which cannot be written down: {words}"
-            raise JournalError(message, record.task_id) from exc
-
-    def _place(self, request: VideoRequest) -> str:
-        digest = request.digest[:_KEY_DIGITS]
-        self._places[digest] += 1
-        return f"{digest}-{self._places[digest]}"
-
-    async def submit(self, record: JobRecord) -> Accepted:
+    async def _submit(self, job: TrackedJob) -> float | None:
         """Create the task of a planned job, waiting as long as the provider accepts nothing.
 
         Cancellation is honoured between two sends, and after one that is under way.
 
-        Raises:
-            SubmissionUnknown: A task may exist.
-            SeedanceError: Nothing was accepted.
+        Returns:
+            The provider's hint when to ask, in seconds.
         """
         patience = Patience(self.retries, self.retries.create_patience_s)
         accepted = self._accepted_count
         while True:
-            await self._turn_to_create(record)
+            await self._turn_to_create(job)
             # A cancellation that is under way already is honoured here: nothing is paid yet.
             await anyio.lowlevel.checkpoint()
-            reply = await finish(self._create(record), self.on_the_wire)
-            if isinstance(reply, Accepted):
-                if phase(reply.task) in (Phase.COMPLETED, Phase.FAILED):
-                    await self._changed(record.key, reply.task)
-                return reply
-            record, again = reply
+            again = await finish(self._create(job), self.on_the_wire)
+            if not isinstance(again, Again):
+                return again
             if self._accepted_count != accepted:
                 # The provider is merely busy with our own jobs, and this one's turn will come.
                 accepted = self._accepted_count
@@ -172,12 +168,12 @@ class Calls:
             try:
                 wait_s = patience.failed(again, now, self.jitter())
             except SeedanceError as error:
-                await self._failed(record, error)
+                await self._failed(job, error)
                 raise
-            self._throttled(record.key, None, again, wait_s)
+            self._throttled(job.key, None, again, wait_s)
             await anyio.sleep_until(now + wait_s)
 
-    async def _turn_to_create(self, record: JobRecord) -> None:
+    async def _turn_to_create(self, job: TrackedJob) -> None:
         """Wait for a turn; give up unsent behind a gate that opens only after all patience."""
         closed_s = self.admission.creates.open_from - anyio.current_time()
         if closed_s > self.retries.create_patience_s:
@@ -185,27 +181,28 @@ class Calls:
                 f"the provider asked to wait {closed_s:.0f} s more, longer than patience lasts"
             )
             error = RateLimited(message, None, None, closed_s)
-            await self._failed(record, error)
+            await self._failed(job, error)
             raise error
         await self._turn(self.admission.creates)
 
-    async def _create(self, record: JobRecord) -> Accepted | tuple[JobRecord, Again]:
-        """Take the paid step once; to be run by ``finish`` alone."""
-        body = wire.dump(record.request.to_wire())
-        record = record.moved(JobState.SUBMITTING, utc_now())
-        await self._write(record)
+    async def _create(self, job: TrackedJob) -> float | Again | None:
+        """Take the paid step once; to be run by ``finish`` alone.
+
+        Returns:
+            The provider's hint when to ask, in seconds; or that it may be sent again.
+        """
+        request = job.record.request
+        body = wire.dump(request.to_wire())
+        await self._intend(job)
         judge = functools.partial(
-            judge_create,
-            key=record.key,
-            request=record.request,
-            secrets=self._secrets(record.request),
+            judge_create, key=job.key, request=request, secrets=self._secrets(request)
         )
         try:
             reply = await self.transport.create(body)
         except asyncio.CancelledError:
             lost = judge(NoAnswer(sent=True, reason="abandoned"), utc_now())
             if isinstance(lost, SubmissionUnknown):
-                await self._failed(record, lost)
+                await self._failed(job, lost)
             raise
         now = utc_now()
         try:
@@ -214,51 +211,62 @@ class Calls:
             odd = f"an answer that raised {type(exc).__name__}"
             verdict = judge(NoAnswer(sent=True, reason=odd), now)
         if isinstance(verdict, TaskState):
-            record = record.moved(
-                JobState.SUBMITTED, now, task_id=verdict.id, task_status=verdict.status
-            )
-            await self._accepted(record)
-            hint_s = wire.retry_after_s(reply.headers, now) if isinstance(reply, Answer) else None
-            return Accepted(record=record, task=verdict, hint_s=hint_s)
+            await self._accepted(job, verdict)
+            return wire.retry_after_s(reply.headers, now) if isinstance(reply, Answer) else None
         if isinstance(verdict, Again):
-            record = record.moved(JobState.PLANNED, now)
-            await self._write(record)
-            return record, verdict
-        await self._failed(record, verdict)
+            await self.ledger.move(job, JobState.PLANNED, error=verdict.error.message)
+            return verdict
+        await self._failed(job, verdict)
         raise verdict
+
+    async def _intend(self, job: TrackedJob) -> None:
+        planned = job.record
+        try:
+            await self.ledger.move(job, JobState.SUBMITTING)
+        except BaseException:
+            job.record = planned  # nothing was sent
+            raise
 
     def _secrets(self, request: VideoRequest | None) -> tuple[str, ...]:
         of_request = () if request is None else secrets(request)
         return (self.transport.api_key, *of_request)
 
-    async def _accepted(self, record: JobRecord) -> None:
+    def _kept(self, task: TaskState) -> TaskState:
+        """Give what is written down of an answer: the key is nobody's business."""
+        return wire.without(task, self.transport.api_key)
+
+    async def _accepted(self, job: TrackedJob, task: TaskState) -> None:
         self._accepted_count += 1
         try:
-            await self._write(record)
+            await self.ledger.move(job, JobState.SUBMITTED, task_id=task.id, task=self._kept(task))
         except JournalError:
             # It is paid for, and whoever was to read the error may be gone.
-            _log.error(
-                "task %s of job %s is accepted, but not on record", record.task_id, record.key
-            )
+            _log.error("task %s of job %s is accepted, but not on record", task.id, job.key)
             raise
         finally:
-            self.events.emit(Submitted(key=record.key, task_id=record.task_id))
+            self.events.emit(Submitted(key=job.key, task_id=task.id))
+        if phase(task) in (Phase.COMPLETED, Phase.FAILED):
+            await self._changed(job, task)
 
-    async def _failed(self, record: JobRecord, error: SeedanceError) -> None:
+    async def _failed(self, job: TrackedJob, error: SeedanceError) -> None:
         lost = isinstance(error, SubmissionUnknown)
         state = JobState.UNKNOWN if lost else JobState.FAILED
-        self.events.emit(Failed(key=record.key, reason=error.message))
+        self.events.emit(Failed(key=job.key, reason=error.message))
         try:
-            await self._write(record.moved(state, utc_now(), error=error.message))
+            await self.ledger.move(job, state, error=error.message)
         except JournalError as unwritten:
             # What became of the job matters more than that it could not be written down.
             raise error from unwritten
 
-    def watch_accepted(self, accepted: Accepted, timeout_s: float | None) -> Watch:
-        """Begin to wait for a task that was just accepted, at most *timeout_s* seconds."""
-        task, request = accepted.task, accepted.record.request
-        watch = self.watch(task.id, request, timeout_s, task=task, taken_up=False)
-        watch.plan(anyio.current_time(), self.jitter(), accepted.hint_s)
+    def watch_taken(self, taken: Taken, timeout_s: float | None) -> Watch:
+        """Begin to wait for a job's task, at most *timeout_s* seconds from now."""
+        record = taken.job.record
+        assert record.task_id is not None  # noqa: S101 -- for the types: it was taken
+        watch = self.watch(
+            record.task_id, record.request, timeout_s, task=record.task, taken_up=taken.is_known
+        )
+        if not taken.is_known:
+            watch.plan(anyio.current_time(), self.jitter(), taken.hint_s)
         return watch
 
     def watch(
@@ -284,23 +292,7 @@ class Calls:
             taken_up=taken_up,
         )
 
-    def video(self, watch: Watch, request: VideoRequest | None) -> Video:
-        """Give the video of a watched task that has ended.
-
-        Raises:
-            VideoFailed: It ended without one.
-        """
-        if watch.task is None:
-            raise watch.timeout()
-        if phase(watch.task) is not Phase.COMPLETED:
-            raise failure(watch.task)
-        return Video.of(watch.task, request, self._download)
-
-    async def _download(self, video: Video, path: Path) -> Path:
-        with self.operation(video.id):
-            return await self.fetch(video, path)
-
-    async def ask(self, watch: Watch, key: str | None) -> bool:
+    async def ask(self, watch: Watch, job: TrackedJob | None) -> bool:
         """Query a watched task once, when its turn comes; whether its status changed.
 
         Raises:
@@ -312,34 +304,32 @@ class Calls:
         with anyio.CancelScope(deadline=watch.deadline):
             await self._turn(self.admission.polls)
             reply = await self.transport.query(watch.task_id)
-            return await self._take_in(watch, key, reply)
+            return await self._take_in(watch, job, reply)
         raise watch.timeout()
 
-    async def _take_in(self, watch: Watch, key: str | None, reply: wire.Reply) -> bool:
+    async def _take_in(self, watch: Watch, job: TrackedJob | None, reply: wire.Reply) -> bool:
         now = anyio.current_time()
         changed = watch.read(reply, now, utc_now(), self.jitter())
         if watch.again is not None:
             if watch.again.wait_s is not None:
                 self.admission.close(now, watch.again.wait_s)
-            self._throttled(key, watch.task_id, watch.again, watch.due - now)
+            self._throttled(key_in(job), watch.task_id, watch.again, watch.due - now)
         if changed and watch.task is not None:
-            await self._changed(key, watch.task)
+            await self._changed(job, watch.task)
         return changed
 
     def _throttled(self, key: str | None, task_id: str | None, again: Again, wait_s: float) -> None:
         reason = again.error.message
         self.events.emit(Throttled(key=key, task_id=task_id, wait_s=wait_s, reason=reason))
 
-    async def _changed(self, key: str | None, task: TaskState) -> None:
-        state, reason = _STATES[phase(task)], task.error or "no reason given"
+    async def _changed(self, job: TrackedJob | None, task: TaskState) -> None:
+        key, state, reason = key_in(job), _STATES[phase(task)], task.error or "no reason given"
         try:
-            record = None if key is None else await self.journal.get(key)
-            if record is not None and record.state is JobState.SUBMITTED:
+            if job is not None and job.record.state is JobState.SUBMITTED:
                 error = reason if state is JobState.FAILED else None
-                moved = record.moved(state, utc_now(), task_status=task.status, error=error)
-                await self._write(moved)
+                await self.ledger.move(job, state, task=self._kept(task), error=error)
         # The id is on record, so the job can be taken up; a video must not be lost over it.
-        except Exception as unwritten:  # noqa: BLE001
+        except JournalError as unwritten:
             _log.error("the journal lacks that task %s is %s: %s", task.id, state, unwritten)
         self.events.emit(StateChanged(key=key, task_id=task.id, status=task.status))
         if state is JobState.COMPLETED:
@@ -357,35 +347,6 @@ class Calls:
                 await anyio.sleep_until(at)
             lane.go(anyio.current_time())
 
-    async def fetch(
-        self, video: Video, path: Path, key: str | None = None, *, replaces: bool = True
-    ) -> Path:
-        """Bring a video to disk; a URL that is gone is asked for once more.
-
-        Returns:
-            The file's path; another than *path* where nothing is to be replaced.
-
-        Raises:
-            DownloadError: See ``Video.download``.
-        """
-        http, task_id = self.transport.http, video.id
-        try:
-            fetched = await download.fetch(http, video.url, path, task_id, replaces=replaces)
-        except VideoExpired:
-            fresh = await self._fresh_url(video)
-            if fresh is None:
-                raise
-            fetched = await download.fetch(http, fresh, path, task_id, replaces=replaces)
-        written, size_bytes = fetched
-        self.events.emit(Downloaded(key=key, task_id=task_id, size_bytes=size_bytes))
-        return written
-
-    async def _fresh_url(self, video: Video) -> str | None:
-        reply = await self.transport.query(video.id)
-        read = wire.read_task(reply.body, asked_id=video.id) if isinstance(reply, Answer) else None
-        url = read.video_url if isinstance(read, TaskState) else None
-        return None if url == video.url else url
-
 
 _STATES = {
     Phase.RUNNING: JobState.SUBMITTED,
@@ -394,6 +355,15 @@ _STATES = {
 }
 
 
-def _key_is_taken() -> InvalidRequest:
-    message = "is the key of another job of this session: give each job a key of its own"
-    return InvalidRequest([Violation("key.unique", "key", message)])
+def _may_go_again(record: JobRecord) -> bool:
+    """Tell whether a job failed without ever becoming a task: nothing was paid for it."""
+    return record.state is JobState.FAILED and record.task_id is None
+
+
+def _left_unknown(record: JobRecord) -> SubmissionUnknown:
+    since = f"{record.ended_at:%Y-%m-%d %H:%M:%S} UTC" if record.ended_at else "before"
+    message = (
+        f"job {record.key} is unknown since {since} and is not sent again: {record.error}; "
+        "look in the provider's billing and settle it, or resubmit it, which may pay twice"
+    )
+    return SubmissionUnknown(message, None, None, record.key, record.request.digest)

@@ -39,6 +39,17 @@ class Planned(Event):
     name: str | None = None
 
 
+@attrs.frozen(kw_only=True)
+class Resumed(Event):
+    """The job was sent earlier, and is taken up where it stands; nothing is sent.
+
+    Attributes:
+        status: The provider's last known status of its task; None where it was never asked.
+    """
+
+    status: str | None
+
+
 class Submitted(Event):
     """The provider accepted the job; its id is written down."""
 

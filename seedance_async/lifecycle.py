@@ -34,13 +34,38 @@ MOVES: Mapping[JobState, frozenset[JobState]] = {
     ),
     JobState.SUBMITTED: frozenset({JobState.SUBMITTED, JobState.COMPLETED, JobState.FAILED}),
     JobState.COMPLETED: frozenset({JobState.COMPLETED}),
-    JobState.FAILED: frozenset(),
+    # Only what never became a task: refused, it cost nothing, and may be tried another day.
+    JobState.FAILED: frozenset({JobState.PLANNED}),
     JobState.UNKNOWN: frozenset({JobState.PLANNED, JobState.SUBMITTED}),
 }
+
+#: How long the provider keeps a video. Source: the provider's page on results.
+KEPT = dt.timedelta(hours=24)
 
 
 class IllegalMove(RuntimeError):
     """A job was moved where the table has no way: a bug of this library."""
+
+
+@attrs.frozen(kw_only=True)
+class Move:
+    """One change in the life of a job, as a journal remembers it.
+
+    Attributes:
+        at: When, in UTC.
+        state: The state that the job went to, or changed within.
+        task_id: The provider's id, if it was known by then.
+        task_status: The provider's status then.
+        error: What was wrong then.
+        path: The file, if it was downloaded by then.
+    """
+
+    at: dt.datetime
+    state: JobState
+    task_id: str | None = None
+    task_status: str | None = None
+    error: str | None = None
+    path: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -51,38 +76,89 @@ class JobRecord:
         key: The job's key, unique within the journal.
         request: What was asked for.
         state: Where it stands.
+        attempts: How many creates were begun for it. More than one only where those before were
+            certainly not accepted, or where a person took it upon them.
         task_id: The provider's id; known from ``submitted`` on, for ever.
-        task_status: The provider's last status, in its own words.
+        task: What the provider said of the task last; None where it never did.
         error: What went wrong, in words.
-        planned_at: When the job became known, in UTC.
+        path: The file, once it was downloaded.
+        size_bytes: That file's size.
+        planned_at: When the job became known, in UTC, as all times here.
+        changed_at: When this record last changed.
+        intended_at: When its last create was begun.
         submitted_at: When its id was known.
         ended_at: When it completed, failed or became unknown.
+        downloaded_at: When the file was whole and in its place.
     """
 
     key: str
     request: VideoRequest
     state: JobState = JobState.PLANNED
+    attempts: int = 0
     task_id: str | None = None
-    task_status: str | None = None
+    task: TaskState | None = attrs.field(default=None, repr=False)
     error: str | None = None
+    path: str | None = None
+    size_bytes: int | None = None
     planned_at: dt.datetime
+    changed_at: dt.datetime = attrs.field()
+    intended_at: dt.datetime | None = None
     submitted_at: dt.datetime | None = None
     ended_at: dt.datetime | None = None
+    downloaded_at: dt.datetime | None = None
+
+    @changed_at.default
+    def _planned_then(self) -> dt.datetime:
+        return self.planned_at
+
+    @property
+    def task_status(self) -> str | None:
+        """The provider's last status, in its own words."""
+        return None if self.task is None else self.task.status
+
+    @property
+    def video_url(self) -> str | None:
+        """Where the MP4 is; needs no authorization, so treat it as a secret."""
+        return None if self.task is None else self.task.video_url
+
+    @property
+    def video_expires_at(self) -> dt.datetime | None:
+        """When the provider drops the video, at the latest; None until it is made."""
+        is_made = self.state is JobState.COMPLETED and self.ended_at is not None
+        return self.ended_at + KEPT if is_made and self.ended_at else None
+
+    @property
+    def move(self) -> Move:
+        """The last change, for a job's history."""
+        return Move(
+            at=self.changed_at,
+            state=self.state,
+            task_id=self.task_id,
+            task_status=self.task_status,
+            error=self.error,
+            path=self.path,
+        )
 
     def moved(self, state: JobState, at: dt.datetime, **changes: Any) -> "JobRecord":
         """Give the record after a move.
 
         Raises:
-            IllegalMove: Where the table has no such move, or it would lose a task's id.
+            IllegalMove: Where the table has no such move, it would lose a task's id, or send a
+                job again that has one.
         """
+        # An id that the provider has never answered to is a person's word, and may be mended.
         forgets = "task_id" in changes and self.task_id not in (None, changes["task_id"])
-        if state not in MOVES[self.state] or forgets:
+        forgets = forgets and not (state is JobState.SUBMITTED and self.task is None)
+        pays_again = state is JobState.PLANNED and self.task_id is not None
+        if state not in MOVES[self.state] or forgets or pays_again:
             raise IllegalMove(f"job {self.key} cannot go from {self.state} to {state}")
+        if state is JobState.SUBMITTING:
+            changes |= {"attempts": self.attempts + 1, "intended_at": at}
         if state is JobState.SUBMITTED and self.submitted_at is None:
             changes["submitted_at"] = at
-        if state in ENDS:
-            changes["ended_at"] = at
-        return attrs.evolve(self, state=state, **changes)
+        if state is not self.state:
+            changes["ended_at"] = at if state in ENDS else None
+        return attrs.evolve(self, state=state, changed_at=at, **{"error": None, **changes})
 
 
 #: The states in which a job is done with, as far as the program can tell.

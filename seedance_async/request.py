@@ -154,14 +154,38 @@ def secrets(request: VideoRequest) -> tuple[str, ...]:
     return tuple(text for text in (request.prompt, *medias) if isinstance(text, str))
 
 
+def differences(known: VideoRequest, given: VideoRequest) -> tuple[str, ...]:
+    """Tell in which fields two requests are sent differently, without prompts and media."""
+    if known is given:
+        return ()
+    pairs = ((name, getattr(known, name), getattr(given, name)) for name in wire.WIRE_NAMES)
+    return tuple(
+        f"{name} {_outlined(name, there)} there and {_outlined(name, here)} here"
+        for name, there, here in pairs
+        if there != here
+    )
+
+
+def _outlined(name: str, value: Any) -> str:
+    if name not in _PRIVATE or value in (None, ()):
+        return repr(value)
+    # Two prompts of one length are told apart by their digests.
+    digest = hashlib.sha256(repr(value).encode(errors="replace")).hexdigest()
+    return f"{_private(value)[:-1]}, SHA-256 {digest[:8]}...>"
+
+
+_PRIVATE = frozenset({"prompt", *rules.FRAMES, *rules.REFERENCES})
+
+
 @attrs.frozen(kw_only=True)
 class Job:
     """A request with a name in a batch.
 
     Args:
         request: What to make.
-        key: The caller's own id for the job, unique within the session; None makes one from the
-            request and its place among equal ones.
+        key: The caller's own id for the job: the same key in the same journal is the same job,
+            also in another process. None makes one from the request and its place among equal
+            ones.
         name: What a person calls it; becomes part of the file's name.
 
     Raises:

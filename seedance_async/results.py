@@ -5,7 +5,7 @@ Values only. ``Video.download`` goes through a function that the session put int
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,10 @@ class OutcomeStatus(StrEnum):
     FAILED = "failed"  #: refused, or ended by the provider without a video
     UNKNOWN = "unknown"  #: may have been paid for, and the end is not known; see the error
     INVALID = "invalid"  #: breaks a rule; nothing was sent
-    SKIPPED = "skipped"  #: nothing was to be done
+    SKIPPED = "skipped"  #: made by an earlier run and, where asked for, on disk
+
+
+_MADE = frozenset({OutcomeStatus.COMPLETED, OutcomeStatus.SKIPPED})
 
 
 @attrs.frozen(kw_only=True)
@@ -110,7 +113,7 @@ class Outcome:
         name: What a person calls it.
         request: What was asked for; None where no valid request could be made.
         status: How it ended.
-        video: The video, when completed.
+        video: The video, when completed or skipped.
         error: What went wrong; beside a video, why it is not on disk.
         path: The file, when downloaded.
         task_id: The provider's id, wherever one is known.
@@ -133,7 +136,7 @@ class Outcome:
     @property
     def ok(self) -> bool:
         """Whether all that was asked for is there, the file included."""
-        return self.status is OutcomeStatus.COMPLETED and self.error is None
+        return self.status in _MADE and self.error is None
 
 
 @attrs.frozen(kw_only=True)
@@ -156,16 +159,20 @@ class BatchReport:
 
     @property
     def ok(self) -> bool:
-        """Whether every job is completed and, where asked for, on disk."""
+        """Whether every video is made and, where asked for, on disk."""
         return all(outcome.ok for outcome in self.outcomes)
 
     @property
     def total_tokens(self) -> int:
-        """What was billed, as far as the provider said."""
-        return sum(outcome.video.total_tokens or 0 for outcome in self.outcomes if outcome.video)
+        """What was billed, skipped jobs apart, as far as the provider said."""
+        return sum(video.total_tokens or 0 for video in self._videos())
 
     @property
     def video_s(self) -> float:
-        """Seconds of video made, as far as the provider said."""
-        videos = (outcome.video for outcome in self.outcomes)
-        return sum(video.actual_duration_s or 0.0 for video in videos if video)
+        """Seconds of video made, skipped jobs apart, as far as the provider said."""
+        return sum(video.actual_duration_s or 0.0 for video in self._videos())
+
+    def _videos(self) -> Iterator[Video]:
+        for outcome in self.outcomes:
+            if outcome.video is not None and outcome.status is not OutcomeStatus.SKIPPED:
+                yield outcome.video

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import re
-from collections.abc import AsyncIterator, Iterator
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -23,11 +26,14 @@ from seedance_async import batch as scheduler
 from seedance_async.account import Account
 from seedance_async.admission import Admission, Limits
 from seedance_async.batch import BatchSource, Outcomes
-from seedance_async.calls import Calls
+from seedance_async.calls import Calls, OnUnknown, check_on_unknown, key_of
 from seedance_async.errors import SessionClosed
 from seedance_async.events import Stream, Subscriber
-from seedance_async.journal import Journal, MemoryJournal
-from seedance_async.lifecycle import JobRecord, JobState
+from seedance_async.fetches import Fetches
+from seedance_async.journal import Journal, MemoryJournal, SqliteJournal
+from seedance_async.ledger import Ledger
+from seedance_async.lifecycle import JobRecord, JobState, Move
+from seedance_async.naming import DEFAULT_NAMES, NameTemplate
 from seedance_async.pacing import Adaptive, Pacing
 from seedance_async.paid import finish
 from seedance_async.request import Job, VideoRequest
@@ -40,6 +46,7 @@ from seedance_async.watch import check_timeout
 _MAX_CONNECTIONS = 100  # aiohttp's own default, stated because batches rest on it
 # What a closing session waits for: a create under way may take the whole of its timeout.
 _CLOSING_MARGIN_S = 5.0
+_KEY_DIGITS = 12  # of a job that nobody will look for by its key
 
 
 class SeedanceSession:
@@ -56,7 +63,9 @@ class SeedanceSession:
         limits: How much at once, and how fast.
         pacing: When to ask about a task again.
         retries: How long to go on where going on is safe.
-        journal: Where jobs are written down; None keeps them in memory.
+        journal: Where jobs are written down: the path of a SQLite file, which is made if it is
+            missing, or a ``Journal``, which is neither opened nor closed here. None keeps them in
+            memory. With a journal, running the same batch again resumes it; see ``batch``.
         timeout: The bounds of one call, by aiohttp's own type. ``total`` is needed, since it
             bounds the paid step; keep ``connect`` below it.
         http: An ``aiohttp.ClientSession`` to use, with its proxies, TLS settings and pool; it
@@ -75,7 +84,7 @@ class SeedanceSession:
         limits: Limits | None = None,
         pacing: Pacing | None = None,
         retries: Retries | None = None,
-        journal: Journal | None = None,
+        journal: Journal | str | os.PathLike[str] | None = None,
         timeout: aiohttp.ClientTimeout = DEFAULT_TIMEOUT,
         http: aiohttp.ClientSession | None = None,
     ) -> None:
@@ -96,7 +105,13 @@ class SeedanceSession:
         self._admission = Admission(self._limits)
         self._events = Stream()
         # ``is None`` throughout: a journal that has a length is false while it is empty.
-        self._journal = MemoryJournal() if journal is None else journal
+        self._file: SqliteJournal | None = None
+        if isinstance(journal, str | os.PathLike):
+            journal = self._file = SqliteJournal(journal)
+        self._journal: Journal = MemoryJournal() if journal is None else journal
+        self._is_lasting = journal is not None
+        self._places: Counter[str] = Counter()
+        self._ledger = Ledger(self._journal)
         self._pacing = Adaptive() if pacing is None else pacing
         self._retries = Retries() if retries is None else retries
         self._http: aiohttp.ClientSession | None = None
@@ -114,20 +129,29 @@ class SeedanceSession:
         if self._opened is not None or self._closing:
             raise SessionClosed("a session is entered once; make a new one")
         self._loop = asyncio.get_running_loop()
+        if self._file is not None:
+            await self._file.open()
         if self._given_http is None:
             connector = aiohttp.TCPConnector(limit=_MAX_CONNECTIONS)
             self._http = aiohttp.ClientSession(connector=connector)
         http = self._http if self._given_http is None else self._given_http
         assert http is not None  # noqa: S101 -- for the types
+        transport = Transport(http, self._account, self._timeout)
         self._opened = Calls(
-            transport=Transport(http, self._account, self._timeout),
-            journal=self._journal,
+            transport=transport,
+            ledger=self._ledger,
             admission=self._admission,
             events=self._events,
             pacing=self._pacing,
             retries=self._retries,
             jitter=random.random,
             checks_hosts=self._account.is_public,
+            fetches=Fetches(
+                transport=transport,
+                ledger=self._ledger,
+                events=self._events,
+                operation=self._operation,
+            ),
             operation=self._operation,
         )
         return self
@@ -162,6 +186,8 @@ class SeedanceSession:
                 await self._one_ended.wait()
         if self._http is not None:
             await self._http.close()
+        if self._file is not None:
+            await self._file.close()
 
     def _is_at_work(self, task: asyncio.Task[object] | None) -> bool:
         return task is not None and task not in self._closers and not task.done()
@@ -190,30 +216,46 @@ class SeedanceSession:
         if scope.cancelled_caught:
             raise SessionClosed("the session was closed meanwhile", task_id)
 
-    async def submit(self, request: VideoRequest, *, key: str | None = None) -> VideoTask:
+    async def submit(
+        self,
+        request: VideoRequest,
+        *,
+        key: str | None = None,
+        on_unknown: OnUnknown = "leave",
+    ) -> VideoTask:
         """Create the task and return once its id is written down. This costs money.
 
         The create is sent at most once, unless the answer proves that nothing was accepted;
         then it is offered again, as ``Retries`` says. A cancellation while it is on the wire is
         honoured after its answer, and the id is then in ``jobs()``.
 
+        The same *key* again, also in another process with the same journal, gives the task that
+        is there already and sends nothing.
+
         Args:
             request: What to make.
-            key: The caller's own id for the job, unique within the session; None makes one.
+            key: The caller's own id for the job; None makes a new job each time.
+            on_unknown: What to do with a job that an earlier call left ``unknown``: ``leave``
+                raises ``SubmissionUnknown``, ``resubmit`` sends it again *and may pay twice*.
 
         Raises:
-            InvalidRequest: A rule is broken that rests until submission, or the key is taken.
+            InvalidRequest: A rule is broken that rests until submission, or the key is that of
+                another request.
             SubmissionUnknown: The answer was lost; a task may exist.
             AuthenticationError, InsufficientBalance, RequestRefused: Refused, nothing was paid.
             RateLimited, ServiceUnavailable: Nothing was accepted for longer than
                 ``Retries.create_patience_s``.
+            JournalError: It could not be written down. With a ``task_id``, it was accepted.
         """
         _check_type("request", request, VideoRequest)
-        calls = self._calls
+        check_on_unknown(on_unknown)
+        calls, job = self._calls, Job(request=request, key=key)
         with self._operation():
-            record = await calls.plan(Job(request=request, key=key))
-            accepted = await calls.submit(record)
-        return VideoTask(calls, accepted.task.id, accepted)
+            its_key = job.key or key_of(request.digest, uuid.uuid4().hex[:_KEY_DIGITS])
+            taken = await calls.take(job, its_key, on_unknown=on_unknown)
+        task_id = taken.job.record.task_id
+        assert task_id is not None  # noqa: S101 -- for the types: it was taken
+        return VideoTask(calls, task_id, taken)
 
     async def generate(
         self,
@@ -221,6 +263,7 @@ class SeedanceSession:
         *,
         key: str | None = None,
         timeout_s: float | None = DEFAULT_WAIT_S,
+        on_unknown: OnUnknown = "leave",
     ) -> Video:
         """Submit, wait, and give the finished video.
 
@@ -228,12 +271,13 @@ class SeedanceSession:
             request: What to make.
             key: The caller's own id for the job, as in ``submit``.
             timeout_s: Seconds to wait after the submission; None for ever.
+            on_unknown: As in ``submit``.
 
         Raises:
             SeedanceError: All that ``submit`` and ``VideoTask.wait`` raise.
         """
         check_timeout(timeout_s)
-        task = await self.submit(request, key=key)
+        task = await self.submit(request, key=key, on_unknown=on_unknown)
         return await task.wait(timeout_s)
 
     def task(self, task_id: str) -> VideoTask:
@@ -242,10 +286,31 @@ class SeedanceSession:
         Raises:
             ValueError: It cannot be an id.
         """
-        _check_type("task_id", task_id, str)
-        if not re.fullmatch(r"[^\s/?#%]*[^\s/?#%.][^\s/?#%]*", task_id):
-            raise ValueError(f"{task_id!r} cannot be a task's id: it looks like video_<uuid>")
-        return VideoTask(self._calls, task_id)
+        return VideoTask(self._calls, checked_id(task_id))
+
+    async def settle(
+        self, key: str, *, task_id: str | None = None, not_created: bool = False
+    ) -> JobRecord:
+        """Say what became of an ``unknown`` job, as found in the provider's billing; sends nothing.
+
+        Args:
+            key: The job's key.
+            task_id: The id of its task. The job is then ``submitted``, and polled by the next
+                batch or ``submit`` with its key. May be mended until the provider confirmed it.
+            not_created: That there is no task. The job is then ``planned``, and sent again.
+
+        Returns:
+            The job as it stands then.
+
+        Raises:
+            ValueError: Neither or both were said, or it cannot be an id.
+            JournalError: There is no such job, it is not unknown, or the id is another job's.
+        """
+        if (task_id is not None) == not_created:
+            raise ValueError("say one of the two: task_id=..., or not_created=True")
+        with self._operation():
+            its_id = None if task_id is None else checked_id(task_id)
+            return await self._ledger.settle(key, its_id)
 
     def batch(
         self,
@@ -253,7 +318,9 @@ class SeedanceSession:
         *,
         max_in_flight: int | None = None,
         timeout_s: float | None = DEFAULT_WAIT_S,
-        out_dir: str | Path | None = None,
+        out_dir: str | os.PathLike[str] | None = None,
+        file_names: str = DEFAULT_NAMES,
+        on_unknown: OnUnknown = "leave",
     ) -> AbstractAsyncContextManager[Outcomes]:
         """Run many jobs, so many at a time, and give their outcomes as they end.
 
@@ -261,27 +328,43 @@ class SeedanceSession:
         outcomes``. Nothing is raised for a single job. Leaving the block early ends the
         workers; what was submitted by then is in ``jobs()``.
 
+        With a journal, the same batch again resumes: each job is known by its key, or by its
+        request and its place among equal ones. Made jobs are ``skipped``, and downloaded if they
+        are not on disk; running ones are polled on; those that were never accepted are sent;
+        those that the provider failed stay failed; ``unknown`` ones are left alone.
+
         Args:
             requests: Requests, ``Job`` values or mappings of fields; a list, a generator or an
                 async iterable of any length, read lazily, one item for each free slot.
             max_in_flight: How many may be at the provider at once, at least 1; None takes the
                 session's ``Limits``.
             timeout_s: Seconds from a job's submission to its end; None for ever.
-            out_dir: Where to download to; None downloads nothing. A file is named for its job's
-                place from 1 and its name; one that is there already is never replaced.
+            out_dir: Where to download to; None downloads nothing. A file of another job that is
+                there already is never replaced.
+            file_names: How files are named, from ``{index}`` (the job's place, from 1), ``{key}``,
+                ``{id}`` (the task's) and ``{name}``.
+            on_unknown: What to do with jobs that an earlier run left ``unknown``: ``leave`` gives
+                an outcome that says so, ``resubmit`` sends them again *and may pay twice*.
 
         Raises:
             TypeError, ValueError: Arguments that cannot be used.
             DownloadError: The folder cannot be written; nothing was sent.
         """
+        check_on_unknown(on_unknown)
         asked = self._limits.max_in_flight if max_in_flight is None else max_in_flight
         return self._run(
             scheduler.run(
                 self._calls,
                 requests,
-                max_in_flight=Limits(max_in_flight=asked).max_in_flight,
-                timeout_s=check_timeout(timeout_s),
-                out_dir=None if out_dir is None else Path(out_dir),
+                scheduler.Plan(
+                    max_in_flight=Limits(max_in_flight=asked).max_in_flight,
+                    timeout_s=check_timeout(timeout_s),
+                    out_dir=None if out_dir is None else Path(out_dir),
+                    names=NameTemplate(file_names),
+                    on_unknown=on_unknown,
+                    # Without a journal nothing is resumed: the same request is another job.
+                    places=Counter() if self._is_lasting else self._places,
+                ),
             )
         )
 
@@ -297,7 +380,9 @@ class SeedanceSession:
         *,
         max_in_flight: int | None = None,
         timeout_s: float | None = DEFAULT_WAIT_S,
-        out_dir: str | Path | None = None,
+        out_dir: str | os.PathLike[str] | None = None,
+        file_names: str = DEFAULT_NAMES,
+        on_unknown: OnUnknown = "leave",
     ) -> BatchReport:
         """Run many jobs to their ends and report on all of them, in input order.
 
@@ -306,7 +391,12 @@ class SeedanceSession:
         started = anyio.current_time()
         ended: list[Outcome] = []
         async with self.batch(
-            requests, max_in_flight=max_in_flight, timeout_s=timeout_s, out_dir=out_dir
+            requests,
+            max_in_flight=max_in_flight,
+            timeout_s=timeout_s,
+            out_dir=out_dir,
+            file_names=file_names,
+            on_unknown=on_unknown,
         ) as outcomes:
             async for outcome in outcomes:
                 ended.append(outcome)  # noqa: PERF401 -- what came counts, whatever comes then
@@ -330,12 +420,28 @@ class SeedanceSession:
             ) from None
         return self._journal.records(wanted)
 
+    async def history(self, key: str) -> Sequence[Move]:
+        """Give every change of the job of *key*, the earliest first; empty for none such."""
+        return await self._journal.history(key)
+
     def subscribe(self, subscriber: Subscriber) -> AbstractContextManager[None]:
         """Call *subscriber* with every event of the session inside a ``with`` block.
 
         It must return quickly; what it raises is logged and goes no further.
         """
         return self._events.subscribe(subscriber)
+
+
+def checked_id(task_id: str) -> str:
+    """Check that *task_id* can stand in the API's addresses.
+
+    Raises:
+        ValueError: It cannot be an id.
+    """
+    _check_type("task_id", task_id, str)
+    if not re.fullmatch(r"[^\s/?#%]*[^\s/?#%.][^\s/?#%]*", task_id):
+        raise ValueError(f"{task_id!r} cannot be a task's id: it looks like video_<uuid>")
+    return task_id
 
 
 def _check_type(name: str, value: object, kind: type) -> None:

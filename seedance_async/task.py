@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 
 import anyio
 
-from seedance_async.calls import Accepted, Calls
+from seedance_async.calls import Calls, Taken
+from seedance_async.ledger import TrackedJob
 from seedance_async.request import VideoRequest
 from seedance_async.results import Video
 from seedance_async.retry import Retries
@@ -29,18 +30,35 @@ class VideoTask:
 
     Attributes:
         id: The provider's id.
-        key: The job's key; None for a task that was taken up by its id.
-        request: What was asked for; None likewise.
         state: What was last read of it; None before the first answer.
+
+    What the journal knows of a task that was taken up by its id is known from the first wait on.
     """
 
-    def __init__(self, calls: Calls, task_id: str, accepted: Accepted | None = None) -> None:
+    def __init__(self, calls: Calls, task_id: str, taken: Taken | None = None) -> None:
         self.id = task_id
-        self.key: str | None = accepted.record.key if accepted else None
-        self.request: VideoRequest | None = accepted.record.request if accepted else None
-        self.state: TaskState | None = accepted.task if accepted else None
+        self.state: TaskState | None = None
         self._calls = calls
-        self._accepted = accepted
+        self._taken = taken
+        self._job: TrackedJob | None = None
+        self._is_looked_up = False
+        if taken is not None:
+            self._found(taken.job)
+
+    @property
+    def key(self) -> str | None:
+        """The job's key; None for a task that the journal does not know."""
+        return self._job.key if self._job else None
+
+    @property
+    def request(self) -> VideoRequest | None:
+        """What was asked for; None likewise."""
+        return self._job.record.request if self._job else None
+
+    def _found(self, job: TrackedJob | None) -> None:
+        self._is_looked_up, self._job = True, job
+        if job is not None:
+            self.state = self.state or job.record.task
 
     def __repr__(self) -> str:
         status = self.state.status if self.state else "not asked yet"
@@ -60,10 +78,10 @@ class VideoTask:
             WaitTimeout: The time is over; the task lives on and can be waited for again.
             SeedanceError: Queries failed for too long in a row; the task lives on as well.
         """
-        watch = self._watch(timeout_s)
+        watch = await self._watch(timeout_s)
         while not watch.ended:
             await self._step(watch)
-        return self._calls.video(watch, self.request)
+        return self._calls.fetches.video(watch, self._job)
 
     async def updates(self, timeout_s: float | None = DEFAULT_WAIT_S) -> AsyncIterator[TaskState]:
         """Give the task's state now and at each change of its status, the last one included.
@@ -77,7 +95,7 @@ class VideoTask:
             WaitTimeout: The time is over before the task.
             SeedanceError: Queries failed for too long in a row.
         """
-        watch = self._watch(timeout_s)
+        watch = await self._watch(timeout_s)
         if self.state is not None:
             yield self.state
         while not watch.ended:
@@ -90,24 +108,31 @@ class VideoTask:
         Raises:
             SeedanceError: The query failed; it has the task's id.
         """
-        watch = self._calls.watch(self.id, self.request, None, retries=_ONCE)
         with self._calls.operation(self.id):
-            await self._calls.ask(watch, self.key)
+            await self._look_up()
+            watch = self._calls.watch(self.id, self.request, None, retries=_ONCE)
+            await self._calls.ask(watch, self._job)
         self.state = watch.task
         assert watch.task is not None  # noqa: S101 -- for the types: a failure has been raised
         return watch.task
 
-    def _watch(self, timeout_s: float | None) -> Watch:
+    async def _look_up(self) -> None:
+        if not self._is_looked_up:
+            self._found(await self._calls.ledger.by_task(self.id))
+
+    async def _watch(self, timeout_s: float | None) -> Watch:
         check_timeout(timeout_s)
+        with self._calls.operation(self.id):
+            await self._look_up()
         # The create's polling hint is for the first wait alone.
-        accepted, self._accepted = self._accepted, None
-        if accepted is not None:
-            return self._calls.watch_accepted(accepted, timeout_s)
+        taken, self._taken = self._taken, None
+        if taken is not None:
+            return self._calls.watch_taken(taken, timeout_s)
         return self._calls.watch(self.id, self.request, timeout_s, task=self.state)
 
     async def _step(self, watch: Watch) -> bool:
         with self._calls.operation(self.id):
             await anyio.sleep_until(watch.due)
-            changed = await self._calls.ask(watch, self.key)
+            changed = await self._calls.ask(watch, self._job)
         self.state = watch.task or self.state
         return changed

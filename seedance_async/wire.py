@@ -223,6 +223,18 @@ def read_failure(loaded: Mapping[str, Any], secrets: Sequence[str] = ()) -> str 
     return f"code {code}: {words or 'no message'}"
 
 
+def without(task: TaskState, secret: str) -> TaskState:
+    """Take a secret out of what the provider said, for keeping it."""
+    said = dump(task.raw)
+    clean = said
+    for form in _forms(secret) if len(secret) >= _SECRET_CHARS else ():
+        clean = clean.replace(form.encode(), b"<...>")
+    if clean == said:
+        return task
+    read = read_task(clean, asked_id=task.id, secrets=(secret,))
+    return read if isinstance(read, TaskState) else TaskState(id=task.id, status=task.status)
+
+
 def failure_message(answer: Answer, secrets: Sequence[str] = ()) -> str:
     """Describe a failed answer: its HTTP status and the provider's words, if it has any."""
     loaded = load_object(answer.body)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
+import aiosqlite
 import attrs
 import pytest
+import virtual_loop
 from aiohttp import web
 from virtual_loop import VirtualLoop
 
@@ -21,6 +24,24 @@ TASK_ID = "video_fd35ee52-2a98-44a6-b930-29a88ce9b8fd"
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     return "asyncio", {"loop_factory": VirtualLoop}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def sqlite_takes_real_time() -> Iterator[None]:
+    """Let the virtual clock stand while SQLite works: its thread lives as long as the file."""
+
+    def counted(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        @functools.wraps(method)
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            with virtual_loop.standing_still():
+                return await method(*args, **kwargs)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("_execute", "_connect"):
+            patch.setattr(aiosqlite.Connection, name, counted(getattr(aiosqlite.Connection, name)))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
 import logging
 import os
+import shutil
 import stat
-from collections.abc import AsyncIterator
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from conftest import ScriptedApi, task_json
@@ -23,7 +29,7 @@ from seedance_async import (
     VideoExpired,
     VideoRequest,
 )
-from seedance_async.download import file_name
+from seedance_async.download import fetch, is_disk_trouble, is_there, prepare_folder
 from seedance_async.events import Downloaded, Event
 
 
@@ -41,6 +47,7 @@ class Host:
         self.script: list[Any] = [self.whole]
         self.asked: list[web.Request] = []
         self.etag: str | None = '"one"'
+        self.url = ""
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(request)
@@ -91,14 +98,20 @@ async def host(api: ScriptedApi) -> AsyncIterator[Host]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     port = runner.addresses[0][1]
-    url = f"http://127.0.0.1:{port}/a.mp4?sig=S%2BE%2fCRET"
-    api.queries = [task_json("completed", video_url=url)]
+    served.url = f"http://127.0.0.1:{port}/a.mp4?sig=S%2BE%2fCRET"
+    api.queries = [task_json("completed", video_url=served.url)]
     yield served
     await runner.cleanup()
 
 
 async def moved(request: web.Request) -> web.Response:
     raise web.HTTPFound(f"/{request.match_info['name']}")
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -118,7 +131,9 @@ async def test_a_file_arrives_whole_under_its_name(
     umask = os.umask(0)
     os.umask(umask)
     assert stat.S_IMODE(target.stat().st_mode) == 0o666 & ~umask
-    assert events == [Downloaded(key=None, task_id=video.id, size_bytes=len(FILM))]
+    (event,) = events
+    assert isinstance(event, Downloaded)
+    assert (event.task_id, event.size_bytes) == (video.id, len(FILM))
 
 
 async def test_the_key_is_not_sent_to_the_videos_host_and_the_url_is_left_as_signed(
@@ -403,21 +418,478 @@ async def test_a_video_made_by_hand_has_no_session(tmp_path: Path) -> None:
         await Video(id="video_1", url="https://v.example/a").download(tmp_path / "a.mp4")
 
 
+# What a killed process leaves behind.
+
+# Fetches a film from a server of its own, and is killed, or stops, at a moment of its way.
+PROCESS = """
+import asyncio, os, sys
+from pathlib import Path
+import aiohttp
+from aiohttp import web
+from seedance_async.download import fetch
+
+target, film, moment, replaces = Path(sys.argv[1]), sys.stdin.buffer, sys.argv[2], sys.argv[3]
+film = film.read(int(sys.argv[4]))
+
+async def serve(request):
+    response = web.StreamResponse(headers={"Content-Length": str(len(film)), "ETag": '"one"'})
+    await response.prepare(request)
+    await response.write(film[:3_000_000])
+    while moment in ("middle", "held") and not any(
+        part.stat().st_size for part in target.parent.glob(".*.part")
+    ):
+        await asyncio.sleep(0.01)
+    if moment == "middle":
+        os._exit(9)
+    if moment == "held":
+        print("held", flush=True)
+        await asyncio.to_thread(sys.stdin.buffer.readline)
+    await response.write(film[3_000_000:])
+    return response
+
+def link(*names, link=os.link):
+    link(*names)
+    os._exit(9)
+
+async def main():
+    app = web.Application()
+    app.router.add_get("/a.mp4", serve)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/a.mp4"
+    async with aiohttp.ClientSession() as http:
+        how = {"replaces": replaces == "replaces", "is_again": True}
+        print(await fetch(http, url, target, "video_1", **how))
+    if moment == "settled":
+        os._exit(9)
+    await runner.cleanup()
+
+if moment == "linked":
+    os.link = link
+asyncio.run(main())
+"""
+
+
+def process(target: Path, moment: str, replaces: bool = False) -> subprocess.Popen[bytes]:
+    words = [str(target), moment, "replaces" if replaces else "", str(len(FILM))]
+    pipe = subprocess.PIPE
+    started = subprocess.Popen([sys.executable, "-c", PROCESS, *words], stdin=pipe, stdout=pipe)
+    assert started.stdin
+    started.stdin.write(FILM)
+    started.stdin.flush()
+    return started
+
+
+def killed(target: Path, moment: str, replaces: bool = False) -> None:
+    with process(target, moment, replaces) as started:
+        assert started.wait() == 9
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("replaces", [False, True])
+async def test_a_killed_download_is_taken_over_and_started_again(
+    host: Host, http: aiohttp.ClientSession, tmp_path: Path, replaces: bool
+) -> None:
+    target = tmp_path / "cat.mp4"
+    for _ in range(2):
+        killed(target, "middle", replaces)
+        assert len(names(tmp_path)) == 1
+    part = tmp_path / names(tmp_path)[0]
+    assert part.stat().st_size > 1_000_000
+    part.write_bytes(bytes(len(FILM) + 9))
+    assert await fetch(http, host.url, target, "video_1", replaces=replaces) == (target, len(FILM))
+    assert target.read_bytes() == FILM
+    assert names(tmp_path) == ["cat.mp4"]
+    assert "Range" not in host.asked[0].headers  # a power cut may have left holes in it
+
+
+@pytest.mark.parametrize(("moment", "left"), [("linked", 2), ("settled", 1)])
+async def test_a_file_whose_path_was_not_written_down_is_not_made_again(
+    host: Host, http: aiohttp.ClientSession, tmp_path: Path, moment: str, left: int
+) -> None:
+    target = tmp_path / "cat.mp4"
+    killed(target, moment)
+    assert len(names(tmp_path)) == left
+    before = target.stat()
+    got = await fetch(http, host.url, target, "video_1", replaces=False, is_again=True)
+    assert got == (target, len(FILM))
+    assert names(tmp_path) == ["cat.mp4"]
+    assert target.read_bytes() == FILM
+    assert (target.stat().st_ino, target.stat().st_mtime) == (before.st_ino, before.st_mtime)
+
+
+async def test_another_process_at_the_same_video_is_left_alone(
+    host: Host, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    target = tmp_path / "cat.mp4"
+    with process(target, "held") as other:
+        assert other.stdin
+        assert other.stdout
+        assert other.stdout.readline() == b"held\n"
+        held = names(tmp_path)
+        got = await fetch(http, host.url, target, "video_1", replaces=False, is_again=True)
+        assert got == (target, len(FILM))
+        assert names(tmp_path) == [*held, "cat.mp4"]
+        other.stdin.write(b"\n")
+        other.stdin.flush()
+        assert repr(got).encode() in other.stdout.read()
+    assert other.returncode == 0
+    assert target.read_bytes() == FILM
+    assert names(tmp_path) == ["cat.mp4"]
+
+
+@pytest.mark.parametrize("content", [b"mine", None])
+async def test_a_link_that_somebody_put_in_the_parts_place_is_not_followed(
+    host: Host, http: aiohttp.ClientSession, tmp_path: Path, content: bytes | None
+) -> None:
+    folder, precious = tmp_path / "videos", tmp_path / "precious"
+    folder.mkdir()
+    if content is not None:
+        precious.write_bytes(content)
+    killed(folder / "cat.mp4", "middle")
+    part = folder / names(folder)[0]
+    part.unlink()
+    part.symlink_to(precious)
+    await fetch(http, host.url, folder / "cat.mp4", "video_1")
+    assert (precious.read_bytes() if precious.exists() else None) == content
+    assert (folder / "cat.mp4").read_bytes() == FILM
+    assert names(folder) == [part.name, "cat.mp4"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="renames no open file")
+async def test_a_part_that_was_settled_while_it_was_being_taken_over_is_not_touched(
+    host: Host, http: aiohttp.ClientSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    target = tmp_path / "cat.mp4"
+    killed(target, "middle")
+    part = tmp_path / names(tmp_path)[0]
+    part.write_bytes(FILM)
+
+    def after_its_holder(file: Any, how: int, flock: Any = fcntl.flock) -> None:
+        part.rename(target)
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", after_its_holder)
+    made = part.stat().st_ino
+    got = await fetch(http, host.url, target, "video_1", replaces=False, is_again=True)
+    assert got == (target, len(FILM))
+    assert target.read_bytes() == FILM
+    assert target.stat().st_ino == made
+    assert names(tmp_path) == ["cat.mp4"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="syncs no folders")
+async def test_a_part_of_the_next_download_is_not_removed(
+    host: Host, http: aiohttp.ClientSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts: list[str] = []
+
+    def next_one_begins(handle: int, fsync: Any = os.fsync) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            (tmp_path / parts[0]).touch()
+        else:
+            parts.extend(names(tmp_path))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", next_one_begins)
+    await fetch(http, host.url, tmp_path / "cat.mp4", "video_1")
+    assert names(tmp_path) == [*parts, "cat.mp4"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no flock")
+async def test_a_file_system_without_locks_will_do(
+    host: Host, http: aiohttp.ClientSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOTSUP, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    target = tmp_path / "cat.mp4"
+    await asyncio.gather(*(fetch(http, host.url, target, "video_1") for _ in range(3)))
+    assert target.read_bytes() == FILM
+    assert names(tmp_path) == ["cat.mp4"]
+
+
+async def test_a_cancelled_download_leaves_nothing(
+    host: Host, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    halfway = asyncio.Event()
+
+    async def stalls(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers=host.head(0))
+        await response.prepare(request)
+        await response.write(FILM[:3_000_000])
+        halfway.set()
+        await asyncio.Event().wait()
+        return response
+
+    host.script = [stalls]
+    running = asyncio.create_task(fetch(http, host.url, tmp_path / "cat.mp4", "video_1"))
+    await halfway.wait()
+    assert len(names(tmp_path)) == 1
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert names(tmp_path) == []
+
+
+async def test_a_cancellation_does_not_cut_the_last_step_in_two(
+    host: Host, http: aiohttp.ClientSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, at_it, may_go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def slow_sync(handle: int, fsync: Any = os.fsync) -> None:
+        loop.call_soon_threadsafe(at_it.set)
+        may_go_on.wait()
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", slow_sync)
+    running = asyncio.create_task(fetch(http, host.url, tmp_path / "cat.mp4", "video_1"))
+    await at_it.wait()
+    running.cancel()
+    await asyncio.sleep(0)
+    left = names(tmp_path)
+    may_go_on.set()
+    assert [name.endswith(".part") for name in left] == [True]
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert names(tmp_path) == ["cat.mp4"]
+    assert (tmp_path / "cat.mp4").read_bytes() == FILM
+
+
+async def test_a_name_as_long_as_the_file_system_takes_will_do(
+    host: Host, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    target = tmp_path / f"{'x' * 251}.mp4"
+    await fetch(http, host.url, target, "video_1")
+    assert names(tmp_path) == [target.name]
+
+
+# What is there already.
+
+
+async def test_another_file_of_the_name_is_kept_and_a_number_added(
+    host: Host, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    target = tmp_path / "cat.mp4"
+    target.write_bytes(FILM[:-1] + b"\0")
+    for _ in range(2):  # the second finds what the first one fetched
+        path, _ = await fetch(http, host.url, target, "video_1", replaces=False, is_again=True)
+        assert path == tmp_path / "cat-2.mp4"
+    assert path.read_bytes() == FILM
+    assert target.read_bytes() == FILM[:-1] + b"\0"
+    assert names(tmp_path) == ["cat-2.mp4", "cat.mp4"]
+
+
+async def test_two_videos_of_the_same_content_have_a_file_each(
+    host: Host, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    target = tmp_path / "cat.mp4"
+    for task_id in ("video_1", "video_2"):
+        await fetch(http, host.url, target, task_id, replaces=False)
+    assert names(tmp_path) == ["cat-2.mp4", "cat.mp4"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such things")
+@pytest.mark.parametrize("has_links", [True, False])
+async def test_what_is_no_file_keeps_its_name_too(
+    host: Host,
+    http: aiohttp.ClientSession,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    has_links: bool,
+) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, "no hard links")
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", no_links)
+    (tmp_path / "cat.mp4").mkdir()
+    os.mkfifo(tmp_path / "cat-2.mp4")
+    (tmp_path / "cat-3.mp4").symlink_to(tmp_path / "nowhere")
+    path, _ = await fetch(http, host.url, tmp_path / "cat.mp4", "video_1", replaces=False)
+    assert path == tmp_path / "cat-4.mp4"
+    assert path.read_bytes() == FILM
+    target = tmp_path / "cat.mp4"
+    again = await fetch(http, host.url, target, "video_1", replaces=False, is_again=True)
+    assert again == (path, len(FILM))
+    assert names(tmp_path) == ["cat-2.mp4", "cat-3.mp4", "cat-4.mp4", "cat.mp4"]
+
+
+def test_a_file_is_there_if_it_is_whole_and_of_its_size(tmp_path: Path) -> None:
+    path = tmp_path / "cat.mp4"
+    assert not is_there(path, len(FILM))
+    path.write_bytes(FILM)
+    assert is_there(path, len(FILM))
+    assert not is_there(path, len(FILM) - 1)
+    path.write_bytes(FILM[4:] + FILM[:4])
+    assert not is_there(path, len(FILM))
+    path.write_bytes(b"")
+    assert not is_there(path, 0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such things")
+def test_what_is_no_file_is_not_there(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe", tmp_path / "pipe" / "x", Path("a\0b")):
+        assert not is_there(path, 0)
+
+
+# A disk that takes nothing more, and a single odd file.
+
+
 @pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        (None, "0001.mp4"),
-        ("", "0001.mp4"),
-        ("cat", "0001-cat.mp4"),
-        ("../../etc/passwd", "0001-etc-passwd.mp4"),
-        ("..", "0001.mp4"),
-        ("a/b\\c:d*e?f", "0001-a-b-c-d-e-f.mp4"),
-        ("\x00\n ", "0001.mp4"),
-        ("猫が踊る", "0001-猫が踊る.mp4"),
-        ("CON.mp4", "0001-CON-mp4.mp4"),
-        ("x" * 500, f"0001-{'x' * 40}.mp4"),
-    ],
+    ("number", "is_trouble"),
+    [(getattr(errno, name), True) for name in "ENOSPC EDQUOT EROFS EACCES EPERM EIO".split()]
+    + [(getattr(errno, name), False) for name in "EISDIR ENAMETOOLONG EFBIG ENOENT".split()],
 )
-def test_a_name_cannot_leave_its_folder(name: str | None, expected: str) -> None:
-    assert file_name(0, name) == expected
-    assert len(file_name(99_999, name).encode()) < 200
+def test_trouble_is_what_the_next_file_would_meet_too(number: int, is_trouble: bool) -> None:
+    error = DownloadError("cannot write", "video_1")
+    error.__cause__ = OSError(number, os.strerror(number))
+    assert is_disk_trouble(error) is is_trouble
+
+
+def test_a_file_that_a_virus_scanner_has_open_is_no_trouble_of_the_disk() -> None:
+    error, busy = DownloadError("cannot write", "video_1"), PermissionError(errno.EACCES, "busy")
+    busy.winerror = 32  # type: ignore[attr-defined, unused-ignore]
+    error.__cause__ = busy
+    assert not is_disk_trouble(error)
+
+
+async def test_a_host_that_cannot_be_reached_is_no_trouble_of_the_disk(
+    http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    with pytest.raises(DownloadError, match="could not be fetched") as caught:
+        await fetch(http, "http://127.0.0.1:9/a.mp4", tmp_path / "cat.mp4", "video_1")
+    assert not is_disk_trouble(caught.value)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Give a disk of two megabytes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if sys.platform != "linux" or not shutil.which("mount"):
+        pytest.skip("a disk is made with Linux's mount")
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True, check=False
+    )
+    if made.returncode:
+        pytest.skip(f"cannot make a disk: {made.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+async def test_a_full_disk_is_trouble_and_nothing_is_left_on_it(
+    host: Host, http: aiohttp.ClientSession, disk: Path
+) -> None:
+    with pytest.raises(DownloadError, match="No space left") as caught:
+        await fetch(http, host.url, disk / "cat.mp4", "video_1")
+    assert isinstance(caught.value.__cause__, OSError)
+    assert caught.value.__cause__.errno == errno.ENOSPC
+    assert caught.value.task_id == "video_1"
+    assert is_disk_trouble(caught.value)
+    assert names(disk) == []
+    assert shutil.disk_usage(disk).used == 0
+
+
+async def test_a_cancellation_on_a_full_disk_is_a_cancellation(
+    host: Host, http: aiohttp.ClientSession, disk: Path
+) -> None:
+    again = asyncio.Event()
+
+    async def stalls(request: web.Request) -> web.StreamResponse:
+        again.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def cut_early(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers=host.head(0))
+        await response.prepare(request)
+        await response.write(FILM[:3000])  # stays in Python's buffer until the file is closed
+        await asyncio.sleep(1)
+        assert request.transport
+        request.transport.close()
+        return response
+
+    with pytest.raises(OSError, match="No space left"):
+        (disk / "full").write_bytes(bytes(3 << 20))
+    host.script = [cut_early, stalls]
+    running = asyncio.create_task(fetch(http, host.url, disk / "cat.mp4", "video_1"))
+    await again.wait()
+    assert host.asked[1].headers["Range"] == "bytes=3000-"
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert names(disk) == ["full"]
+
+
+async def test_a_disk_that_is_read_only_is_trouble_before_anything_is_fetched(
+    host: Host, http: aiohttp.ClientSession, disk: Path
+) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)  # noqa: ASYNC221
+    with pytest.raises(DownloadError, match="Read-only") as caught:
+        await fetch(http, host.url, disk / "cat.mp4", "video_1")
+    assert is_disk_trouble(caught.value)
+    with pytest.raises(DownloadError, match="Read-only") as caught:
+        prepare_folder(disk)
+    assert is_disk_trouble(caught.value)
+    assert host.asked == []
+
+
+@pytest.fixture
+def closed_folder(tmp_path: Path) -> Iterator[Path]:
+    """Give a folder in which even root may make no file."""
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    folder.chmod(0o500)
+    if os.access(folder, os.W_OK):
+        closed = subprocess.run(["chattr", "+i", folder], capture_output=True, check=False)
+        if closed.returncode:
+            pytest.skip(f"cannot close a folder to root: {closed.stderr.decode().strip()}")
+    yield folder
+    if os.geteuid() == 0:
+        subprocess.run(["chattr", "-i", folder], check=True)
+    folder.chmod(0o700)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="closes no folder by its mode")
+async def test_a_folder_that_is_closed_is_trouble(
+    host: Host, http: aiohttp.ClientSession, closed_folder: Path
+) -> None:
+    with pytest.raises(DownloadError, match=r"not permitted|denied") as caught:
+        await fetch(http, host.url, closed_folder / "cat.mp4", "video_1")
+    assert is_disk_trouble(caught.value)
+    assert host.asked == []
+
+
+async def test_a_folder_whose_place_a_file_took_is_trouble(
+    host: Host, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DownloadError, match="Not a directory") as caught:
+        await fetch(http, host.url, tmp_path / "file" / "videos" / "cat.mp4", "video_1")
+    assert is_disk_trouble(caught.value)
+
+
+async def test_a_single_file_that_is_too_large_is_no_trouble_of_the_disk(
+    host: Host, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    resource = pytest.importorskip("resource", reason="sets the limit")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+    try:
+        with pytest.raises(DownloadError, match="too large") as caught:
+            await fetch(http, host.url, tmp_path / "cat.mp4", "video_1")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not is_disk_trouble(caught.value)
+    assert names(tmp_path) == []

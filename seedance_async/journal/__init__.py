@@ -6,7 +6,8 @@ stands in ``lifecycle``.
 
 from seedance_async.journal._protocol import Journal
 from seedance_async.journal.memory import MemoryJournal
+from seedance_async.journal.sqlite import SqliteJournal
 
-__all__ = ["Journal", "MemoryJournal"]
+__all__ = ["Journal", "MemoryJournal", "SqliteJournal"]
 
-Journal.__module__ = MemoryJournal.__module__ = __name__
+Journal.__module__ = MemoryJournal.__module__ = SqliteJournal.__module__ = __name__

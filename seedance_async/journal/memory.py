@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
-from seedance_async.lifecycle import JobRecord, JobState
+from seedance_async.errors import JournalError
+from seedance_async.lifecycle import JobRecord, JobState, Move
 
 # A program that runs for weeks must not grow: its oldest settled jobs are forgotten. Our choice.
 _KEPT_SETTLED = 10_000
@@ -22,24 +23,51 @@ class MemoryJournal:
 
     def __init__(self, kept_settled: int = _KEPT_SETTLED) -> None:
         self._records: dict[str, JobRecord] = {}
+        self._moves: dict[str, list[Move]] = {}
+        self._keys: dict[str, str] = {}
         self._kept_settled = kept_settled
         self._settled: deque[str] = deque()
 
+    async def plan(self, record: JobRecord) -> JobRecord:
+        """Keep *record*, unless its key is known; give what is known of it."""
+        if record.key not in self._records:
+            self._records[record.key] = record
+            self._moves[record.key] = [record.move]
+        return self._records[record.key]
+
     async def put(self, record: JobRecord) -> None:
-        """Keep *record*."""
-        before = self._records.get(record.key)
-        self._records[record.key] = record
-        if record.state in _SETTLED and (before is None or before.state not in _SETTLED):
+        """Keep *record* in place of what was known of its job."""
+        if record.key not in self._records:
+            raise JournalError(f"job {record.key} was never planned", record.task_id)
+        before, self._records[record.key] = self._records[record.key], record
+        self._moves[record.key].append(record.move)
+        if record.task_id is not None:
+            self._keys[record.task_id] = record.key
+        if record.state in _SETTLED and before.state not in _SETTLED:
             self._settled.append(record.key)
             if len(self._settled) > self._kept_settled:
-                del self._records[self._settled.popleft()]
+                self._forget(self._settled.popleft())
+
+    def _forget(self, key: str) -> None:
+        # A job that failed unsent may have been sent again since, and is not settled any more.
+        if self._records[key].state in _SETTLED:
+            self._keys.pop(self._records.pop(key).task_id or "", None)
+            del self._moves[key]
 
     async def get(self, key: str) -> JobRecord | None:
         """Give the record of *key*, or None."""
         return self._records.get(key)
+
+    async def by_task(self, task_id: str) -> JobRecord | None:
+        """Give the record of the job that *task_id* belongs to, or None."""
+        return self._records.get(self._keys.get(task_id, ""))
 
     async def records(self, state: JobState | None = None) -> AsyncIterator[JobRecord]:
         """Give the records as they stand now, in the order in which they were planned."""
         for record in tuple(self._records.values()):
             if state is None or record.state is state:
                 yield record
+
+    async def history(self, key: str) -> Sequence[Move]:
+        """Give every change of a job, the earliest first."""
+        return tuple(self._moves.get(key, ()))

@@ -1,0 +1,182 @@
+"""How a job stands in a table: the schema with its migrations, and records to rows and back."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from seedance_async import rules, wire
+from seedance_async.errors import InvalidRequest
+from seedance_async.lifecycle import JobRecord, JobState, Move
+from seedance_async.request import VideoRequest, secrets
+
+#: Marks the file as a journal of ours; "seed" in ASCII.
+OURS = 0x73656564
+#: One script for each version of the schema; ``PRAGMA user_version`` counts those that ran. A
+#: script that was released is never changed.
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE jobs (
+        place INTEGER PRIMARY KEY,      -- in the order of planning
+        key TEXT NOT NULL UNIQUE,
+        digest TEXT NOT NULL,           -- SHA-256 of the body as sent
+        request TEXT NOT NULL,          -- JSON: the body as sent, waive, metadata
+        state TEXT NOT NULL,
+        attempts INTEGER NOT NULL,
+        task_id TEXT,
+        task_status TEXT,
+        answer TEXT,                    -- JSON: what the provider said last, its URL included
+        error TEXT,
+        path TEXT,
+        size_bytes INTEGER,
+        planned_at REAL NOT NULL,       -- seconds since 1970, as all times here
+        changed_at REAL NOT NULL,
+        intended_at REAL,
+        submitted_at REAL,
+        ended_at REAL,
+        downloaded_at REAL
+    ) STRICT;
+    CREATE INDEX jobs_on_the_wire ON jobs (place) WHERE state = 'submitting';
+    CREATE INDEX jobs_by_task ON jobs (task_id) WHERE task_id IS NOT NULL;
+
+    -- By place and not by key: what is written together then stands together, and a commit
+    -- touches few pages.
+    CREATE TABLE moves (
+        place INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        at REAL NOT NULL,
+        state TEXT NOT NULL,
+        task_id TEXT,
+        task_status TEXT,
+        error TEXT,
+        path TEXT,
+        PRIMARY KEY (place, number)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TRIGGER planned AFTER INSERT ON jobs BEGIN
+        INSERT INTO moves VALUES (new.place, 0, new.changed_at, new.state,
+            new.task_id, new.task_status, new.error, new.path);
+    END;
+    CREATE TRIGGER moved AFTER UPDATE ON jobs BEGIN
+        INSERT INTO moves VALUES (new.place,
+            (SELECT max(number) + 1 FROM moves WHERE place = new.place), new.changed_at, new.state,
+            new.task_id, new.task_status, new.error, new.path);
+    END;
+    """,
+)
+_CHANGING_TIMES = ("changed_at", "intended_at", "submitted_at", "ended_at", "downloaded_at")
+_TIMES = ("planned_at", *_CHANGING_TIMES)
+_NUMBERS = ("attempts", "size_bytes")
+_TEXTS = ("task_id", "task_status", "error", "path")
+# What a job is asked for never changes once it is planned.
+_CHANGING = ("state", "answer", *_NUMBERS, *_TEXTS, *_CHANGING_TIMES)
+_COLUMNS = (*_CHANGING, "planned_at", "digest", "request", "key")
+_MOVE = ("at", "state", *_TEXTS)
+
+ADD = (
+    f"INSERT INTO jobs ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+    " ON CONFLICT (key) DO NOTHING"
+)
+CHANGE = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in _CHANGING)} WHERE key = ?"  # noqa: S608
+READ = f"SELECT place, {', '.join(_COLUMNS)} FROM jobs"  # noqa: S608
+_OF_KEYS = "key IN (SELECT value FROM json_each(?))"
+READ_KEYS = f"{READ} WHERE {_OF_KEYS}"
+FORGET = (
+    f"DELETE FROM moves WHERE place IN (SELECT place FROM jobs WHERE {_OF_KEYS})",  # noqa: S608
+    f"DELETE FROM jobs WHERE {_OF_KEYS}",  # noqa: S608
+)
+READ_MOVES = (
+    f"SELECT {', '.join(_MOVE)} FROM moves"  # noqa: S608
+    " WHERE place = (SELECT place FROM jobs WHERE key = ?) ORDER BY number"
+)
+
+
+class Rows(list[tuple[Any, ...]]):
+    """Values on their way to a statement, which the driver writes to its log at DEBUG."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} rows>"
+
+
+def added(record: JobRecord) -> tuple[Any, ...]:
+    """Spell *record* for ``ADD``."""
+    *changing, key = changed(record)
+    planned_at = record.planned_at.timestamp()
+    return (*changing, planned_at, record.request.digest, _dump_request(record.request), key)
+
+
+def changed(record: JobRecord) -> tuple[Any, ...]:
+    """Spell *record* for ``CHANGE``."""
+    return (
+        record.state.value,
+        None if record.task is None else json.dumps(record.task.raw),
+        record.attempts,
+        record.size_bytes,
+        _text(record.task_id),
+        _text(record.task_status),
+        _text(record.error),
+        _text(record.path),
+        record.changed_at.timestamp(),
+        _unix(record.intended_at),
+        _unix(record.submitted_at),
+        _unix(record.ended_at),
+        _unix(record.downloaded_at),
+        record.key,
+    )
+
+
+def read(row: Sequence[Any]) -> JobRecord:
+    """Read a row of ``READ``, without its place."""
+    fields = dict(zip(_COLUMNS, row, strict=True))
+    del fields["digest"], fields["task_status"]
+    for name in _TIMES:
+        if fields[name] is not None:
+            fields[name] = _moment(fields[name])
+    request = fields["request"] = _load_request(fields["request"])
+    fields["task"] = _load_task(fields.pop("answer"), fields["task_id"], request)
+    fields["state"] = JobState(fields["state"])
+    return JobRecord(**fields)
+
+
+def read_move(row: Sequence[Any]) -> Move:
+    """Read a row of ``READ_MOVES``."""
+    fields = dict(zip(_MOVE, row, strict=True))
+    return Move(**fields | {"at": _moment(fields["at"]), "state": JobState(fields["state"])})
+
+
+def _text(value: str | None) -> str | None:
+    # JSON can spell half of a surrogate pair, UTF-8 and so SQLite cannot.
+    return None if value is None else value.encode(errors="backslashreplace").decode()
+
+
+def _unix(time: dt.datetime | None) -> float | None:
+    return None if time is None else time.timestamp()
+
+
+def _moment(unix: float) -> dt.datetime:
+    return dt.datetime.fromtimestamp(unix, dt.UTC)
+
+
+def _load_task(
+    answer: str | None, task_id: str | None, request: VideoRequest
+) -> wire.TaskState | None:
+    if answer is None:
+        return None
+    task = wire.read_task(answer.encode(), asked_id=task_id, secrets=secrets(request))
+    return task if isinstance(task, wire.TaskState) else None
+
+
+def _dump_request(request: VideoRequest) -> str:
+    kept = {"body": request.to_wire(), "waive": request.waive, "metadata": request.metadata}
+    return json.dumps(kept)
+
+
+def _load_request(text: str) -> VideoRequest:
+    kept = json.loads(text)
+    fields = {**wire.given_fields(kept["body"]), "metadata": kept["metadata"]}
+    try:
+        return VideoRequest(**fields, waive=kept["waive"])
+    except InvalidRequest:
+        # It was valid when it was written down; a rule that came later must not hide a paid job.
+        return VideoRequest(**fields, waive=sorted(rules.RULE_IDS))

@@ -1,0 +1,385 @@
+"""The journal on disk: SQLite, with everything that is committed safe from a power cut.
+
+Many jobs write at once, and each waits for a commit; so what has gathered while one commit was
+under way goes into the next, all together. One process writes, any number may read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import os
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import anyio
+import attrs
+
+from seedance_async.errors import JournalError
+from seedance_async.journal import rows
+from seedance_async.journal.lock import WriterLock, is_written
+from seedance_async.lifecycle import JobRecord, JobState, Move
+from seedance_async.paid import finish
+
+if TYPE_CHECKING:
+    import aiosqlite
+
+_PAGE = 500  # records read at a time: a journal may be larger than memory
+_BUSY_S = 30.0  # a backup or a person's query holds the file shortly; our choice
+# A process that is just ending, or one that looks whether there is a writer, holds the lock.
+_LOCK_TRIES, _LOCK_PAUSE_S = 5, 0.1
+_LEFT = "the program ended while the create was on its way, so its answer is not known"
+
+
+@attrs.define(eq=False)
+class _Waiting:
+    """A record that waits for the next commit; without an error, it is written."""
+
+    record: JobRecord
+    is_new: bool = False
+    known: JobRecord | None = None
+    error: JournalError | None = attrs.field(
+        factory=lambda: JournalError("the journal was closed before this was written")
+    )
+    is_tried: bool = False
+
+
+class SqliteJournal:
+    """Keeps records in a SQLite file, beyond the end of the process.
+
+    Holds requests with their prompts and metadata, ids, result URLs and errors; never an API key.
+    An asynchronous context manager; a session that is given a path opens one itself. Belongs to
+    the event loop that opened it.
+
+    What an earlier process left ``submitting`` when it died becomes ``unknown`` on opening.
+
+    Args:
+        path: The file; made if it is missing, with its folders. Keep it on a local disk: network
+            folders do not hold what they promise to SQLite.
+        read_only: Look, beside the process that writes.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False) -> None:
+        self.path = Path(path)
+        self._read_only = read_only
+        self._lock: WriterLock | None = None
+        self._db: aiosqlite.Connection | None = None
+        self._is_left = False
+        self._waiting: list[_Waiting] = []
+        self._committing: anyio.Event | None = None
+
+    def __repr__(self) -> str:
+        return f"<SqliteJournal {self.path}>"
+
+    async def open(self) -> None:
+        """Open the file, and bring an older one up to date.
+
+        Raises:
+            JournalError: Another process writes it (which one, is said), it is no journal or one
+                of a newer version, or it cannot be read or written.
+        """
+        if self._db is not None:
+            raise JournalError(f"the journal {self.path} is open already")
+        if self._read_only:
+            self._is_left = not is_written(self.path)
+        else:
+            self._lock = await self._locked()
+        try:
+            await self._connect()
+            await self._migrate()
+            if not self._read_only:
+                await self._settle_what_was_left()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Write what is waiting and close the file; may be called again."""
+        await finish(self._close())
+
+    async def _close(self) -> None:
+        try:
+            while self._committing is not None:
+                await self._commit()
+            if self._waiting and self._db is not None:
+                await self._commit()
+            db, self._db = self._db, None
+            if db is not None:
+                await db.close()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _locked(self) -> WriterLock:
+        for _ in range(_LOCK_TRIES - 1):
+            with contextlib.suppress(JournalError):
+                return WriterLock(self.path)
+            await anyio.sleep(_LOCK_PAUSE_S)
+        return WriterLock(self.path)
+
+    async def _connect(self) -> None:
+        # Nobody without a journal on disk should pay for the import.
+        import aiosqlite  # noqa: PLC0415
+
+        if self._read_only and not self.path.exists():
+            raise JournalError(f"there is no journal {self.path}")
+        # As a URI, since only there SQLite can be told not to make or write a file.
+        uri = f"{self.path.absolute().as_uri()}?mode={'ro' if self._read_only else 'rwc'}"
+        with self._explaining("open"):
+            # IMMEDIATE: a transaction begins with the first change, and has the file at once.
+            self._db = await aiosqlite.connect(
+                uri, uri=True, isolation_level="IMMEDIATE", timeout=_BUSY_S
+            )
+
+    async def _migrate(self) -> None:
+        version = await self._version()
+        if self._read_only:
+            return
+        with self._explaining("write"):
+            await self._opened.execute_fetchall("PRAGMA journal_mode = WAL")
+            # In WAL mode FULL alone syncs each commit; NORMAL may lose the last to a power cut.
+            await self._opened.execute_fetchall("PRAGMA synchronous = FULL")
+            for number, script in enumerate(rows.MIGRATIONS[version:], version + 1):
+                marks = f"PRAGMA user_version = {number}; PRAGMA application_id = {rows.OURS};"
+                await self._opened.executescript(f"BEGIN IMMEDIATE; {script} {marks} COMMIT;")
+
+    async def _version(self) -> int:
+        """Give the schema's version, 0 for an empty file.
+
+        Raises:
+            JournalError: The file is something else, or its version is not for us.
+        """
+        ((application,),) = await self._read("PRAGMA application_id")
+        ((version,),) = await self._read("PRAGMA user_version")
+        is_empty = not await self._read("SELECT 1 FROM sqlite_master LIMIT 1")
+        if application != rows.OURS and not is_empty:
+            raise JournalError(f"{self.path} is a database of something else, not a journal")
+        if version > len(rows.MIGRATIONS):
+            what = f"the journal {self.path} is of a newer version ({version})"
+            raise JournalError(f"{what}: bring seedance_async up to date")
+        if self._read_only and version < len(rows.MIGRATIONS):
+            what = f"the journal {self.path} is of an older version ({version})"
+            raise JournalError(f"{what}: run something with it once")
+        return int(version)
+
+    async def _settle_what_was_left(self) -> None:
+        # Nobody else writes: whoever sent these creates is gone, and their answers with him.
+        async for record in self.records(JobState.SUBMITTING):
+            now = dt.datetime.now(dt.UTC)
+            await self.put(record.moved(JobState.UNKNOWN, now, error=_LEFT))
+
+    @property
+    def _opened(self) -> aiosqlite.Connection:
+        if self._db is None:
+            raise JournalError(f"the journal {self.path} is not open")
+        return self._db
+
+    @contextlib.contextmanager
+    def _explaining(self, verb: str) -> Iterator[None]:
+        """Turn what SQLite may raise in the block into a ``JournalError``."""
+        import sqlite3  # noqa: PLC0415 -- as above
+
+        try:
+            yield
+        except (sqlite3.Error, OSError, ValueError, OverflowError) as exc:
+            raise JournalError(f"cannot {verb} the journal {self.path}: {exc}") from exc
+
+    async def plan(self, record: JobRecord) -> JobRecord:
+        """Write a new job down, unless its key is known; give what is known of it.
+
+        Raises:
+            JournalError: It could not be written.
+        """
+        return (await self._written(_Waiting(record, is_new=True))).known or record
+
+    async def put(self, record: JobRecord) -> None:
+        """Write *record* down; when this returns, it survives a power cut.
+
+        A cancellation does not take the record back.
+
+        Raises:
+            JournalError: It could not be written.
+        """
+        await self._written(_Waiting(record))
+
+    async def _written(self, waiting: _Waiting) -> _Waiting:
+        if self._db is None or self._read_only:
+            task_id = waiting.record.task_id
+            raise JournalError(f"the journal {self.path} is not open for writing", task_id)
+        self._waiting.append(waiting)
+        while not waiting.is_tried:
+            await self._commit()
+        if waiting.error is not None:
+            raise waiting.error
+        return waiting
+
+    async def _commit(self) -> None:
+        """Write all that has gathered; or, while that is being done, wait for its end."""
+        if self._committing is not None:
+            # All are woken at once: a lock would be handed on, one turn of the loop for each.
+            await self._committing.wait()
+            return
+        with self._sole_writer():
+            await finish(self._write_gathered())
+
+    @contextlib.contextmanager
+    def _sole_writer(self) -> Iterator[None]:
+        done = self._committing = anyio.Event()
+        try:
+            yield
+        finally:
+            self._committing = None
+            done.set()
+
+    async def _write_gathered(self) -> None:
+        gathered, self._waiting = self._waiting, []
+        try:
+            await self._attempt(gathered)
+        finally:
+            for waiting in gathered:
+                waiting.is_tried = True
+            # A full disk may have room again before the end, and an id must not be forgotten.
+            self._waiting[:0] = [
+                _Waiting(each.record) for each in gathered if each.error and each.record.task_id
+            ]
+
+    async def _attempt(self, group: Sequence[_Waiting]) -> None:
+        try:
+            with self._explaining("write"):
+                await self._write(group)
+        except JournalError as error:
+            if len(group) > 1:  # what is wrong with one record must not hurt the others
+                for waiting in group:
+                    await self._attempt([waiting])
+                return
+            group[0].error = JournalError(error.message, group[0].record.task_id)
+            group[0].error.__cause__ = error.__cause__
+        else:
+            for waiting in group:
+                waiting.error = None
+
+    async def _write(self, group: Sequence[_Waiting]) -> None:
+        news = [waiting for waiting in group if waiting.is_new]
+        added = rows.Rows(rows.added(waiting.record) for waiting in news)
+        changed = rows.Rows(rows.changed(each.record) for each in group if not each.is_new)
+        db = self._opened
+        try:
+            if added:
+                cursor = await db.executemany(rows.ADD, added)
+                if cursor.rowcount < len(added):
+                    await self._look_up(news)
+            if changed:
+                cursor = await db.executemany(rows.CHANGE, changed)
+                _check_planned(cursor.rowcount == len(changed))
+            await db.commit()
+        except BaseException:
+            await db.rollback()
+            raise
+
+    async def _look_up(self, plans: Sequence[_Waiting]) -> None:
+        keys = json.dumps([waiting.record.key for waiting in plans])
+        known = {record.key: record for record in await self._jobs(rows.READ_KEYS, keys)}
+        for waiting in plans:
+            waiting.known = known.get(waiting.record.key)
+
+    async def forget(self, keys: Iterable[str]) -> None:
+        """Remove the jobs of *keys* and their histories, as if they had never been planned.
+
+        For jobs that cost nothing: one that was paid for would be paid for again.
+
+        Raises:
+            JournalError: The file cannot be written.
+        """
+        while self._committing is not None:
+            await self._commit()
+        with self._sole_writer():
+            await finish(self._forget(json.dumps(list(keys))))
+
+    async def _forget(self, keys: str) -> None:
+        db = self._opened
+        with self._explaining("write"):
+            try:
+                for statement in rows.FORGET:
+                    await db.execute_fetchall(statement, (keys,))
+                await db.commit()
+            except BaseException:
+                await db.rollback()
+                raise
+
+    async def get(self, key: str) -> JobRecord | None:
+        """Give the record of *key*, or None.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        return next(iter(await self._jobs(f"{rows.READ} WHERE key = ?", key)), None)
+
+    async def by_task(self, task_id: str) -> JobRecord | None:
+        """Give the record of the job that *task_id* belongs to, or None.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        query = f"{rows.READ} WHERE task_id = ? ORDER BY place DESC LIMIT 1"
+        return next(iter(await self._jobs(query, task_id)), None)
+
+    async def records(self, state: JobState | None = None) -> AsyncIterator[JobRecord]:
+        """Give the records in the order in which they were planned, some at a time.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        place, wanted = 0, "1" if state is None else self._stored(state)
+        query = f"{rows.READ} WHERE place > ? AND ({wanted}) ORDER BY place LIMIT {_PAGE}"
+        while page := await self._read(query, place):
+            for _, *row in page:
+                yield self._job(row)
+            place = page[-1][0]
+
+    async def history(self, key: str) -> Sequence[Move]:
+        """Give every change of a job, the earliest first; empty for an unknown key.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        return [rows.read_move(row) for row in await self._read(rows.READ_MOVES, key)]
+
+    async def _jobs(self, query: str, value: str) -> list[JobRecord]:
+        return [self._job(row) for _, *row in await self._read(query, value)]
+
+    def _job(self, row: Sequence[Any]) -> JobRecord:
+        with self._explaining("read"):
+            record = rows.read(row)
+        if self._is_left and record.state is JobState.SUBMITTING:
+            return record.moved(JobState.UNKNOWN, record.changed_at, error=_LEFT)
+        return record
+
+    def _stored(self, state: JobState) -> str:
+        """Say which rows are in *state* for who reads them."""
+        if not self._is_left or state not in (JobState.UNKNOWN, JobState.SUBMITTING):
+            return f"state = '{state}'"
+        return "state IN ('unknown', 'submitting')" if state is JobState.UNKNOWN else "0"
+
+    async def _read(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        with self._explaining("read"):
+            return [tuple(row) for row in await self._opened.execute_fetchall(query, values)]
+
+
+def _check_planned(is_planned: bool) -> None:
+    if not is_planned:
+        raise JournalError("a job that was never planned cannot be written down")

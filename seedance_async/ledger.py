@@ -1,0 +1,171 @@
+"""The jobs of a session: one record for each key, in step with the journal.
+
+Whoever works on a job holds the same ``TrackedJob``, so that nobody writes an older state over a
+newer one. What is legal is the business of ``lifecycle``; when something is sent, of ``calls``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import weakref
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, TypeVar
+
+import anyio
+import attrs
+
+from seedance_async.errors import InvalidRequest, JournalError, Violation
+from seedance_async.journal import Journal
+from seedance_async.lifecycle import JobRecord, JobState
+from seedance_async.paid import is_ours
+from seedance_async.request import VideoRequest, differences
+
+T = TypeVar("T")
+
+
+def utc_now() -> dt.datetime:
+    """Give the time of the wall clock."""
+    return dt.datetime.now(dt.UTC)
+
+
+@attrs.define(eq=False, repr=False)
+class TrackedJob:
+    """A job as this session knows it; everything that works on it holds this very object."""
+
+    record: JobRecord
+
+    @property
+    def key(self) -> str:
+        """The job's key."""
+        return self.record.key
+
+
+def key_in(job: TrackedJob | None) -> str | None:
+    """Give the key of a job; None for a task that belongs to none."""
+    return None if job is None else job.key
+
+
+class Ledger:
+    """Keeps the session's view of jobs and the journal's in step.
+
+    Args:
+        journal: Where they are written down.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self._tracked: weakref.WeakValueDictionary[str, TrackedJob] = weakref.WeakValueDictionary()
+        self._busy: dict[str, anyio.Event] = {}
+
+    @contextlib.asynccontextmanager
+    async def alone(self, key: str) -> AsyncIterator[None]:
+        """Keep everybody else out who is about to plan, send or settle the job of *key*."""
+        while (busy := self._busy.get(key)) is not None:
+            await busy.wait()
+        self._busy[key] = anyio.Event()
+        try:
+            yield
+        finally:
+            self._busy.pop(key).set()
+
+    async def plan(self, key: str, request: VideoRequest) -> TrackedJob:
+        """Take up the job of *key*: a new one, which is written down, or the one that is known.
+
+        Raises:
+            InvalidRequest: The key is that of another request.
+            JournalError: It cannot be written down.
+        """
+        job = self._tracked.get(key)
+        if job is None:
+            record = JobRecord(key=key, request=request, planned_at=utc_now())
+            job = self._track(await _explained(record, self.journal.plan(record)))
+        check_same(job.record, request)
+        # The caller's own metadata may be new; what is sent is the same.
+        job.record = attrs.evolve(job.record, request=request)
+        return job
+
+    async def by_task(self, task_id: str) -> TrackedJob | None:
+        """Find the job that *task_id* belongs to.
+
+        Raises:
+            JournalError: The journal cannot be read.
+        """
+        record = await self.journal.by_task(task_id)
+        return None if record is None else self._tracked.get(record.key) or self._track(record)
+
+    async def move(self, job: TrackedJob, state: JobState, **changes: Any) -> None:
+        """Move *job* on and write it down; its record is the new one even where that fails.
+
+        Raises:
+            JournalError: It cannot be written down; it has the task's id, where there is one.
+        """
+        job.record = job.record.moved(state, utc_now(), **changes)
+        await _explained(job.record, self.journal.put(job.record))
+
+    async def settle(self, key: str, task_id: str | None) -> JobRecord:
+        """Take a person's word on an unknown job: the id of its task, or None for there is none.
+
+        Raises:
+            JournalError: There is no such job, it is not unknown, or the id is another job's.
+        """
+        async with self.alone(key):
+            job = self._tracked.get(key)
+            if job is None:
+                record = await self.journal.get(key)
+                if record is None:
+                    raise JournalError(f"there is no job {key} in the journal")
+                job = self._track(record)
+            _check_open(job.record, task_id)
+            if task_id is None:
+                await self.move(job, JobState.PLANNED)
+                return job.record
+            other = await self.journal.by_task(task_id)
+            if other is not None and other.key != key:
+                raise JournalError(f"that task is of job {other.key} already", task_id)
+            await self.move(job, JobState.SUBMITTED, task_id=task_id)
+            return job.record
+
+    def _track(self, record: JobRecord) -> TrackedJob:
+        job = self._tracked[record.key] = TrackedJob(record)
+        return job
+
+
+async def _explained(record: JobRecord, writing: Awaitable[T]) -> T:
+    """Await *writing*; whatever a journal raises is a ``JournalError`` with the task's id."""
+    try:
+        return await writing
+    except (Exception, asyncio.CancelledError) as exc:
+        if isinstance(exc, asyncio.CancelledError) and is_ours(exc):
+            raise
+        if isinstance(exc, JournalError) and exc.task_id == record.task_id:
+            raise
+        words = exc.message if isinstance(exc, JournalError) else type(exc).__name__
+        message = f"job {record.key} is {record.state}, which cannot be written down: {words}"
+        raise JournalError(message, record.task_id) from exc
+
+
+def _check_open(record: JobRecord, task_id: str | None) -> None:
+    # An id that a person gave and the provider never confirmed may have been mistyped.
+    is_unconfirmed = record.state is JobState.SUBMITTED and record.task is None
+    if record.state is not JobState.UNKNOWN and not (is_unconfirmed and task_id):
+        raise JournalError(f"job {record.key} is {record.state}: only unknown jobs are settled")
+
+
+def check_same(known: JobRecord, request: VideoRequest) -> None:
+    """Check that *request* is sent as the one that its key stands for in the journal.
+
+    Raises:
+        InvalidRequest: The key is that of another request.
+    """
+    changes = differences(known.request, request)
+    if not changes:
+        return
+    since = known.planned_at.isoformat(sep=" ", timespec="seconds")
+    told = "; ".join(changes)
+    message = (
+        f"{known.key!r} is the key of another request, planned at {since} ({told}): "
+        "give this one a key of its own"
+    )
+    raise InvalidRequest([Violation("key.request", "key", message)])
