@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -11,6 +12,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from anyio.from_thread import start_blocking_portal
+
+from seedance_async import JobRecord
+from seedance_async.emulator import Emulator
+from seedance_async.journal import SqliteJournal
 
 SEEDANCE = [sys.executable, "-m", "seedance_async"]
 FAST = {"model": "seedance_2_0_fast_pro", "prompt": "a secret cat", "duration": 4}
@@ -82,3 +89,28 @@ def started(*args: str, cwd: Path, **env: str) -> Iterator[subprocess.Popen[str]
             yield process
         finally:
             process.kill()
+
+
+@contextlib.contextmanager
+def emulating(**options: Any) -> Iterator[Emulator]:
+    """Give an emulator that answers from a thread of this process, for clients in others."""
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(Emulator(**options)) as emulator,
+    ):
+        yield emulator
+
+
+def account(emulator: Emulator) -> dict[str, str]:
+    """Point the command at *emulator*, as a user does."""
+    return {"SEEDANCE_API_KEY": emulator.api_key, "SEEDANCE_BASE_URL": emulator.base_url}
+
+
+def journalled(path: Path) -> list[JobRecord]:
+    """Read a journal whose writer may be gone, or at work."""
+
+    async def read() -> list[JobRecord]:
+        async with SqliteJournal(path, read_only=True) as journal:
+            return [record async for record in journal.records()]
+
+    return asyncio.run(read())

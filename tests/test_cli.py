@@ -22,6 +22,7 @@ from cli_process import (
     SEEDANCE,
     UUID,
     environment,
+    journalled,
     records,
     rest,
     run,
@@ -262,7 +263,7 @@ def test_a_signal_stops_cleanly_and_keeps_every_id(
     assert "2 tasks at the provider" in told
     assert "1 job not sent, nothing paid: line 3" in told
     assert "stopping\n" in told
-    assert "seedance download --from videos/results.jsonl --out videos" in told
+    assert "Run the same command again to go on; nothing is paid twice." in told
     found = records(tmp_path / "videos")
     assert sorted(record["task_id"] for record in found) == sorted(ids)
     assert {record["status"] for record in found} == {"submitted"}
@@ -385,7 +386,10 @@ def test_a_second_signal_leaves_a_create_that_hangs(tmp_path: Path, args: tuple[
     assert process.returncode == 130
     assert time.monotonic() - began < 5
     assert "billing" in told
+    assert "seedance jobs settle" in told
     assert "Traceback" not in told
+    folder = tmp_path / "videos" if args[0] == "batch" else tmp_path
+    assert [job.state for job in journalled(folder / "seedance.sqlite")] == ["unknown"]
     if args[0] == "batch":
         assert [record["status"] for record in records(tmp_path / "videos")] == ["unknown"]
 
@@ -401,11 +405,11 @@ def test_the_emulator_says_how_to_point_clients_at_it_and_ends_with_0(tmp_path: 
     assert "stopped: 0 tasks" in told
 
 
-@pytest.mark.parametrize("args", [["--help"], ["batch", "--help"], ["wait", "--help"]])
-def test_help_imports_nothing_heavy(tmp_path: Path, args: list[str]) -> None:
+@pytest.mark.parametrize("args", ["", "batch", "generate", "jobs", "jobs settle"])
+def test_help_imports_nothing_heavy(tmp_path: Path, args: str) -> None:
     script = (
         "import sys; from seedance_async.cli import main\n"
-        f"sys.argv = ['seedance', *{args!r}]\n"
+        f"sys.argv = ['seedance', *{args.split()!r}, '--help']\n"
         "try: main()\n"
         "finally: print(sorted({'aiohttp', 'av', 'PIL', 'aiosqlite'} & set(sys.modules)))"
     )

@@ -15,20 +15,25 @@ from seedance_async import (
     DownloadError,
     JobRecord,
     JobState,
+    JournalError,
     Outcome,
     OutcomeStatus,
     VideoFailed,
     VideoRequest,
 )
 from seedance_async.cli.board import FETCHING, Board, oldest
+from seedance_async.cli.manifest import Line
+from seedance_async.cli.past import Past
 from seedance_async.cli.progress import log_line
+from seedance_async.cli.rest import Rest
 from seedance_async.cli.results import Record, Results
-from seedance_async.cli.summary import counted
-from seedance_async.cli.terminal import clock, count, one_line, printable, ranges
+from seedance_async.cli.summary import Summary, counted
+from seedance_async.cli.terminal import Terminal, clock, count, one_line, printable, ranges
 from seedance_async.events import (
     Completed,
     Downloaded,
     Planned,
+    Resumed,
     StateChanged,
     Submitted,
     Throttled,
@@ -71,6 +76,18 @@ def test_the_board_follows_a_job_through_its_states() -> None:
     assert (board.waiting, len(board.running), board.ended) == (2, 1, 0)
     board.end(outcome(0, "k0"), now=2)
     assert (board.waiting, len(board.running), board.done, board.failed) == (2, 0, 1, 0)
+
+
+def test_a_job_that_is_taken_up_is_not_being_sent() -> None:
+    board = board_with(running=4, total=4)
+    for key, status in (("k0", "processing"), ("k1", None), ("k2", "completed"), ("k3", "failed")):
+        board.note(Resumed(key=key, task_id="t", status=status), now=1)
+    states = [job.state for job in board.running.values()]
+    assert states == ["processing", "asking", FETCHING, "failed"]
+    board.end(outcome(3, "k3", failed=True), now=2)
+    assert board.left_s(now=2) is None  # it had ended before: nothing is learnt from it
+    board.end(outcome(0, "k0"), now=5)
+    assert board.left_s(now=5) is not None
 
 
 def test_an_outcome_of_a_job_that_never_ran_leaves_the_others_alone() -> None:
@@ -117,6 +134,8 @@ def test_log_lines_say_what_happened() -> None:
     assert log_line(Downloaded(key="k", size_bytes=3 * 2**20)) == "downloaded, 3.0 MiB"
     assert log_line(Throttled(key="k", wait_s=7.2, reason="busy")) == "going on in 7 s: busy"
     assert log_line(Planned(key="k", index=0)) is None
+    assert log_line(Resumed(key="k", task_id="video_1", status=None)) == "taken up again video_1"
+    assert log_line(Resumed(key="k", task_id="video_1", status="completed")) is None
     refused = "cannot reach the API: ClientConnectorError: Connection refused"
     told = log_line(Throttled(key="k", wait_s=1, reason=refused))
     assert told == "going on in 1 s: the API cannot be reached: Connection refused"
@@ -144,6 +163,40 @@ def test_what_is_made_and_not_on_disk_is_counted_as_such() -> None:
         "1 unknown",
         "1 at the provider",
     ]
+
+
+def test_an_id_that_the_journal_lacks_comes_with_the_command_that_tells_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost = JournalError("no room", "video_1")
+    unseen = attrs.evolve(outcome(0, "cat"), status=OutcomeStatus.UNKNOWN, error=lost)
+    unsent = [
+        attrs.evolve(outcome(index, f"{index}"), status=OutcomeStatus.FAILED, error=error)
+        for index, error in ((1, JournalError("no room")), (2, JournalError("no room")))
+    ]
+    journal = tmp_path / "seedance.sqlite"
+    with Results(tmp_path) as results:
+        results.write(Record(line=1, index=0))
+        results.path.write_text("")
+        journal.touch()
+        Summary(
+            lines=[Line(number=number) for number in (1, 2, 3)],
+            labels=["line 1"] * 3,
+            past=Past(keys=("cat", "1", "2")),
+            report=BatchReport(
+                outcomes=(attrs.evolve(unseen, task_id="video_1"), *unsent), wall_s=1
+            ),
+            rest=Rest(),
+            unknown={},
+            results=results,
+            journal=journal,
+            emulated=False,
+        ).say(Terminal())
+    told = capsys.readouterr().err
+    assert f"seedance jobs settle cat --task-id video_1 --journal {tmp_path}\n" in told
+    assert "2 jobs not sent, nothing paid: no room\n" in told
+    assert "results.jsonl lacks 1 line; the jobs are in the journal: seedance jobs " in told
+    assert "Make room" in told
 
 
 def test_records_that_the_disk_lost_are_known(tmp_path: Path) -> None:

@@ -167,10 +167,12 @@ def test_what_is_open_is_decided_by_a_task_s_last_line(tmp_path: Path) -> None:
         "[]",
         {"task_id": "odd", "status": []},
         {"task_id": "lost", "status": "unknown"},
+        {"task_id": "deleted", "status": "skipped", "file": "deleted.mp4"},
+        {"task_id": "elsewhere", "status": "skipped", "file": str(tmp_path / "there.mp4")},
         {"task_id": "made later", "status": "completed", "file": "there.mp4"},
     )
-    assert ids.still_open(results) == ("moved", "lost")
-    assert ids.chosen(["lost", "b"], results) == ("lost", "b", "moved")
+    assert ids.still_open(results) == ("moved", "lost", "deleted")
+    assert ids.chosen(["lost", "b"], results) == ("lost", "b", "moved", "deleted")
     assert ids.how("--from", "my videos/results.jsonl").endswith("'my videos/results.jsonl'")
 
 

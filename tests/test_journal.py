@@ -146,11 +146,6 @@ async def test_every_change_is_remembered_with_its_time(journal: Journal) -> Non
     assert list(await journal.history("other")) == []
 
 
-async def test_a_job_that_was_never_planned_cannot_be_written_down(journal: Journal) -> None:
-    with pytest.raises(JournalError, match="never planned"):
-        await journal.put(life("k", JobState.SUBMITTING)[-1])
-
-
 async def test_the_oldest_settled_jobs_are_forgotten_and_no_other() -> None:
     journal = MemoryJournal(kept_settled=2)
     for number in range(4):
@@ -163,6 +158,15 @@ async def test_the_oldest_settled_jobs_are_forgotten_and_no_other() -> None:
     assert await journal.by_task("v0") is None
 
 
+async def test_a_file_of_a_job_that_was_forgotten_is_still_noted() -> None:
+    journal = MemoryJournal(kept_settled=1)
+    late = await write(journal, life("late", *PATH, task_id="v1"))
+    await write(journal, life("other", *PATH, task_id="v2"))
+    assert await keys(journal) == ["other"]
+    await journal.put(late.moved(JobState.COMPLETED, NOW, path="/v/1.mp4"))
+    assert await keys(journal) == ["late"]
+
+
 async def test_a_job_that_failed_unsent_and_was_sent_again_is_not_forgotten() -> None:
     journal = MemoryJournal(kept_settled=1)
     failed = [*life("k", JobState.SUBMITTING, JobState.FAILED)]
@@ -173,6 +177,13 @@ async def test_a_job_that_failed_unsent_and_was_sent_again_is_not_forgotten() ->
 
 
 # --- on disk
+
+
+async def test_a_job_that_was_never_planned_cannot_be_written_down(
+    on_disk: SqliteJournal,
+) -> None:
+    with pytest.raises(JournalError, match="never planned"):
+        await on_disk.put(life("k", JobState.SUBMITTING)[-1])
 
 
 async def run(script: str, *args: object) -> subprocess.CompletedProcess[str]:

@@ -10,16 +10,22 @@ from seedance_async.events import (
     Completed,
     Event,
     Planned,
+    Resumed,
     StateChanged,
     Submitted,
     Throttled,
 )
-from seedance_async.results import Outcome
+from seedance_async.results import Outcome, OutcomeStatus
 
 #: A job's state while its video comes to disk; the provider is done with it.
 FETCHING = "fetching"
 #: Its state until the provider has accepted it; the create may be on the wire.
 SENDING = "sending"
+#: The state of a job that an earlier run sent, until its task is asked for.
+ASKING = "asking"
+#: What the provider says of a task that it does not work on any more.
+OVER = frozenset({"completed", "failed", "cancelled"})
+_WORKED = frozenset({OutcomeStatus.COMPLETED, OutcomeStatus.FAILED})
 
 
 @attrs.define(kw_only=True)
@@ -30,11 +36,13 @@ class Running:
         index: Its place in the batch, from 0.
         state: What it is at, in a word.
         since: When its turn came, on the caller's clock in seconds.
+        was_over: Whether its task had ended before.
     """
 
     index: int
     state: str
     since: float
+    was_over: bool = False
 
 
 class Board:
@@ -76,6 +84,7 @@ class Board:
             self.patience = (event.reason, now + event.wait_s)
         elif (job := self.running.get(event.key)) is not None:
             job.state = _state(event) or job.state
+            job.was_over = job.was_over or (isinstance(event, Resumed) and event.status in OVER)
 
     def end(self, outcome: Outcome, now: float) -> None:
         """Take an outcome in."""
@@ -87,7 +96,8 @@ class Board:
         # An invalid job has the key of another one when that is what is wrong with it.
         if job is not None and outcome.key is not None and job.index == outcome.index:
             del self.running[outcome.key]
-            self._spans_s.append(now - job.since)
+            if outcome.status in _WORKED and not job.was_over:
+                self._spans_s.append(now - job.since)
 
     def left_s(self, now: float) -> float | None:
         """Estimate how long the batch still takes, in seconds; None before any job has ended."""
@@ -113,4 +123,6 @@ def _state(event: Event) -> str | None:
         return "queued"
     if isinstance(event, StateChanged):
         return event.status
+    if isinstance(event, Resumed):
+        return FETCHING if event.status == "completed" else event.status or ASKING
     return FETCHING if isinstance(event, Completed) else None

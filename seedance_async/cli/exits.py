@@ -25,8 +25,10 @@ _ENDS = {
     "generate": ("the video is made and on disk", "it failed, or its end is unknown"),
     "batch": (
         "every video is made and on disk",
-        "something failed, ended unknown, or was skipped as invalid",
+        "something failed, is unknown, or was skipped as invalid, now or before",
     ),
+    "jobs": ("what was asked for is shown", "there is no such job"),
+    "jobs settle": ("it is written down", "there is no such job, or it is not unknown"),
     "status": ("every task is completed", "a task still runs, has failed, or is not known"),
     "wait": ("every task is completed", "a task has failed, or its end was not seen"),
     "download": ("every video is on disk", "a video is not on disk"),

@@ -11,9 +11,12 @@ from typing import Any
 from seedance_async.cli import folder
 from seedance_async.cli.exits import CannotStart
 from seedance_async.lifecycle import JobState
+from seedance_async.results import OutcomeStatus
 
 # A task that the provider ended without a video has nothing to wait for or to fetch.
-_MAY_HAVE_A_VIDEO = frozenset({JobState.SUBMITTED, JobState.UNKNOWN, JobState.COMPLETED})
+_MAY_HAVE_A_VIDEO = frozenset(
+    {JobState.SUBMITTED, JobState.UNKNOWN, JobState.COMPLETED, OutcomeStatus.SKIPPED}
+)
 
 
 def chosen(named: Iterable[str], results: Path | None) -> tuple[str, ...]:

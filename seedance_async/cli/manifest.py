@@ -79,8 +79,12 @@ class Manifest:
     def complaints(self) -> Iterator[str]:
         """Every fault as ``file:line: field: message [rule]``, in the order of the file."""
         for line in self.lines:
-            for fault in line.faults:
-                yield f"{self.source}:{line.number}: {fault}"
+            yield from self.complaints_of(line)
+
+    def complaints_of(self, line: Line) -> Iterator[str]:
+        """The faults of one line, likewise."""
+        for fault in line.faults:
+            yield f"{self.source}:{line.number}: {fault}"
 
 
 def read(source: str, *, checks_hosts: bool) -> Manifest:

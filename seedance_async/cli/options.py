@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -28,6 +28,8 @@ TaskIds = Annotated[str, Parameter(name="ID")]
 From = Annotated[Path | None, Parameter(name="--from")]
 #: Whether a program reads what is printed.
 AsJson = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
+#: What becomes of jobs of which an earlier run does not know whether they were accepted.
+OnUnknown = Literal["leave", "resubmit"]
 #: Ten times the longest published estimate and more, as the library's own default.
 WAIT_S = 3600.0
 

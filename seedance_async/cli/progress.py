@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from seedance_async.cli.board import FETCHING, SENDING, Board, oldest
+from seedance_async.cli.board import ASKING, FETCHING, OVER, SENDING, Board, oldest
 from seedance_async.cli.terminal import Terminal, clock, one_line
 from seedance_async.events import (
     Completed,
@@ -25,6 +25,7 @@ from seedance_async.events import (
     Event,
     Failed,
     Planned,
+    Resumed,
     StateChanged,
     Submitted,
     Throttled,
@@ -170,6 +171,8 @@ class SingleProgress:
         """Take an event in."""
         if isinstance(event, StateChanged | Submitted):
             self._state = event.status if isinstance(event, StateChanged) else "queued"
+        elif isinstance(event, Resumed):
+            self._state = event.status or ASKING
         elif isinstance(event, Completed):
             self._state = FETCHING
         if isinstance(event, StateChanged) and event.status not in ("completed", "failed"):
@@ -186,6 +189,9 @@ def log_line(event: Event) -> str | None:
     """Say in a line what happened; None for what is not worth one."""
     if isinstance(event, Submitted):
         return f"submitted {event.task_id}"
+    if isinstance(event, Resumed):
+        # Of one that is over, what is new comes with its outcome.
+        return None if event.status in OVER else f"taken up again {event.task_id}"
     if isinstance(event, Completed):
         return "completed"
     if isinstance(event, Downloaded):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -18,7 +18,7 @@ import attrs
 
 from seedance_async.cli.manifest import Line
 from seedance_async.errors import Violation
-from seedance_async.lifecycle import JobRecord, JobState
+from seedance_async.lifecycle import JobRecord
 from seedance_async.results import Outcome, OutcomeStatus
 
 FILE_NAME = "results.jsonl"
@@ -33,10 +33,11 @@ class Record:
         index: The job's place in the manifest, from 0.
         key: The job's key, where it has one.
         name: What a person calls it.
-        status: An ``OutcomeStatus``; or, where the run was stopped, the ``JobState`` in which the
-            job was left: ``submitting`` and ``submitted`` may have been paid for.
+        status: An ``OutcomeStatus``; ``skipped`` was made by an earlier run. Where the run was
+            stopped, the ``JobState`` in which the job was left: ``submitting`` and ``submitted``
+            may have been paid for.
         task_id: The provider's id, wherever one is known.
-        file: The video, relative to the folder; None where none is on disk.
+        file: The video, relative to the folder if it is in it; None where none is on disk.
         duration_s: The video's length in seconds, if the provider said.
         tokens: What was billed, if the provider said.
         error: ``type`` and ``message`` of what went wrong.
@@ -139,7 +140,7 @@ def of_outcome(line: Line, outcome: Outcome, folder: Path) -> Record:
         name=line.name,
         status=outcome.status.value,
         task_id=outcome.task_id,
-        file=None if outcome.path is None else outcome.path.relative_to(folder).as_posix(),
+        file=None if outcome.path is None else spelled(outcome.path, folder),
         duration_s=video.actual_duration_s if video else None,
         tokens=video.total_tokens if video else None,
         error=error_fields(error, violations),
@@ -150,8 +151,9 @@ def of_outcome(line: Line, outcome: Outcome, folder: Path) -> Record:
     )
 
 
-def of_left(line: Line, index: int, job: JobRecord) -> Record:
+def of_left(line: Line, index: int, job: JobRecord, file: str | None) -> Record:
     """Record a job that the run was stopped over."""
+    message = job.error or "the run was stopped before its end"
     return Record(
         line=line.number,
         index=index,
@@ -159,17 +161,19 @@ def of_left(line: Line, index: int, job: JobRecord) -> Record:
         name=line.name,
         status=job.state.value,
         task_id=job.task_id,
-        error={"type": "Interrupted", "message": job.error or "the run was stopped before its end"},
+        file=file,
+        error=None if file else {"type": "Interrupted", "message": message},
         started_at=job.planned_at.isoformat(),
         ended_at=None if job.ended_at is None else job.ended_at.isoformat(),
         metadata=line.given.get("metadata"),
     )
 
 
-def left(jobs: Iterable[JobRecord], recorded: Iterable[str]) -> list[JobRecord]:
-    """Choose the jobs that something was sent for and that have no line yet."""
-    known = frozenset(recorded)
-    return [job for job in jobs if job.key not in known and job.state is not JobState.PLANNED]
+def spelled(path: Path, folder: Path) -> str:
+    """Name a video as the folder's own if it is in there, and wholly if it is not."""
+    with contextlib.suppress(ValueError):
+        return path.absolute().relative_to(folder.absolute()).as_posix()
+    return path.absolute().as_posix()
 
 
 def error_fields(

@@ -9,8 +9,10 @@ import attrs
 
 import seedance_async
 from seedance_async.account import address
+from seedance_async.cli import folder
 from seedance_async.cli.exits import CannotStart
-from seedance_async.errors import AuthenticationError
+from seedance_async.errors import AuthenticationError, JournalError
+from seedance_async.journal import SqliteJournal
 
 DEFAULT_SPEED = 60.0
 
@@ -64,26 +66,36 @@ class Service:
 
     @contextlib.asynccontextmanager
     async def session(
-        self, limits: seedance_async.Limits | None = None
+        self,
+        limits: seedance_async.Limits | None = None,
+        journal: SqliteJournal | None = None,
     ) -> AsyncIterator[seedance_async.SeedanceSession]:
-        """Open a session.
+        """Open a session, and its journal, which is closed behind it.
 
         Args:
             limits: How much at once; None takes the library's own.
+            journal: Where jobs are written down; None is for what makes no jobs.
 
         Raises:
-            CannotStart: There is no key, no usable address, or no emulator.
+            CannotStart: There is no key, no usable address, no emulator, or no journal to be had.
         """
         async with contextlib.AsyncExitStack() as stack:
-            yield await stack.enter_async_context(await self._made(stack, limits))
+            session = await self._made(stack, limits, journal)
+            if journal is not None:
+                folder.prepare(journal.path.parent)
+                await stack.enter_async_context(_opened(journal))
+            yield await stack.enter_async_context(session)
 
     async def _made(
-        self, stack: contextlib.AsyncExitStack, limits: seedance_async.Limits | None
+        self,
+        stack: contextlib.AsyncExitStack,
+        limits: seedance_async.Limits | None,
+        journal: SqliteJournal | None,
     ) -> seedance_async.SeedanceSession:
         if self.emulate:
-            return await self._emulated(stack)
+            return await self._emulated(stack, journal)
         try:
-            return seedance_async.SeedanceSession(limits=limits)
+            return seedance_async.SeedanceSession(limits=limits, journal=journal)
         except AuthenticationError as error:
             # The library speaks of its own argument as well.
             wrong = error.message.partition(" or pass")[0]
@@ -94,7 +106,9 @@ class Service:
             wrong = str(error).replace("base_url (or SEEDANCE_BASE_URL)", "SEEDANCE_BASE_URL")
             raise CannotStart(wrong) from error
 
-    async def _emulated(self, stack: contextlib.AsyncExitStack) -> seedance_async.SeedanceSession:
+    async def _emulated(
+        self, stack: contextlib.AsyncExitStack, journal: SqliteJournal | None
+    ) -> seedance_async.SeedanceSession:
         from seedance_async.emulator import Emulator  # noqa: PLC0415 -- aiohttp's server is heavy
 
         try:
@@ -102,4 +116,18 @@ class Service:
             await stack.enter_async_context(emulator)
         except (ImportError, OSError, ValueError) as error:
             raise CannotStart(str(error)) from error
-        return seedance_async.SeedanceSession(emulator.api_key, base_url=emulator.base_url)
+        return seedance_async.SeedanceSession(
+            emulator.api_key, base_url=emulator.base_url, journal=journal
+        )
+
+
+@contextlib.asynccontextmanager
+async def _opened(journal: SqliteJournal) -> AsyncIterator[None]:
+    try:
+        await journal.open()
+    except JournalError as error:
+        raise CannotStart(error.message) from error
+    try:
+        yield
+    finally:
+        await journal.close()

@@ -17,6 +17,7 @@ import attrs
 
 from seedance_async.admission import Limits
 from seedance_async.cli import exits, folder
+from seedance_async.cli.board import ASKING
 from seedance_async.cli.inorder import InOrder
 from seedance_async.cli.interrupt import stoppable
 from seedance_async.cli.progress import BatchProgress
@@ -92,7 +93,7 @@ class TakeUp:
             progress.note(attrs.evolve(event, key=event.task_id))
 
         async def one(index: int, task: VideoTask) -> None:
-            note(StateChanged(key=None, task_id=task.id, status="asking"))
+            note(StateChanged(key=None, task_id=task.id, status=ASKING))
             self.ended[index] = outcome = await self._one(index, task)
             progress.end(outcome, is_known=self.target is None)
             if shown_at_once:

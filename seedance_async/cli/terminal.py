@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import groupby
@@ -20,6 +21,7 @@ class Terminal:
     """The two streams of one command.
 
     Attributes:
+        width: How many columns stdout has, where it is a terminal; None where lines may be long.
         console: Draws on stderr where a person looks at it; None where plain lines belong.
     """
 
@@ -31,6 +33,7 @@ class Terminal:
             if moves
             else None
         )
+        self.width: int | None = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         self.shows_results: bool = self.console is not None and sys.stdout.isatty()
 
     def say(self, text: str, style: str = "") -> None:

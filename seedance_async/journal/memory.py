@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 
-from seedance_async.errors import JournalError
 from seedance_async.lifecycle import JobRecord, JobState, Move
 
 # A program that runs for weeks must not grow: its oldest settled jobs are forgotten. Our choice.
@@ -37,13 +36,12 @@ class MemoryJournal:
 
     async def put(self, record: JobRecord) -> None:
         """Keep *record* in place of what was known of its job."""
-        if record.key not in self._records:
-            raise JournalError(f"job {record.key} was never planned", record.task_id)
-        before, self._records[record.key] = self._records[record.key], record
-        self._moves[record.key].append(record.move)
+        before = self._records.get(record.key)  # None where it was settled long ago
+        self._records[record.key] = record
+        self._moves.setdefault(record.key, []).append(record.move)
         if record.task_id is not None:
             self._keys[record.task_id] = record.key
-        if record.state in _SETTLED and before.state not in _SETTLED:
+        if record.state in _SETTLED and (before is None or before.state not in _SETTLED):
             self._settled.append(record.key)
             if len(self._settled) > self._kept_settled:
                 self._forget(self._settled.popleft())

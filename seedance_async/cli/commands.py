@@ -1,0 +1,62 @@
+"""What each command does, in the words of its help."""
+
+from __future__ import annotations
+
+# In the order in which the help lists them; there it shows the first line of each. It stands here
+# and not in the commands' docstrings because reading those means importing the commands.
+COMMANDS = {
+    "generate": """\
+Make one video and bring it to disk.
+
+The task's id is printed on stderr as soon as it is known, and the file's name on stdout at the \
+end. Images, videos and sounds are given as public URLs or as asset://ID.
+
+The job is written down in a journal, seedance.sqlite, in the folder of the video.""",
+    "batch": """\
+Make a video for each line of a file.
+
+JOBS is JSONL, one request an object a line, or a .csv table with the same fields as columns. \
+Both take the API's field names or Python's, and a name, a key, metadata and waive besides. In a \
+table, an empty cell is a field not given, and lists are separated by white space or |.
+
+The whole file is checked before anything is sent. Videos go to the folder --out, each under its \
+place in the file and its name; results.jsonl beside them says how every job ended. The files' \
+names are printed on stdout as they are finished, unless that is the terminal.
+
+Jobs are written down in a journal, seedance.sqlite, beside the videos. The same command again \
+goes on where the last one ended, however it did: what is made is skipped, what runs is waited \
+for, what was not sent is sent. Nothing is paid twice.""",
+    "status": """\
+Say how tasks stand.
+
+Prints a line for each task: its id, its status, and for a failed one the reason.""",
+    "wait": """\
+Wait until tasks have ended.
+
+Prints a line for each task, in the order in which they were given: its id, how it ended, and why \
+if it failed.""",
+    "download": """\
+Bring the videos of tasks to disk.
+
+For tasks of a run that was stopped, gave up waiting, or could not write. Waits for those that \
+still run; makes nothing and costs nothing. Each file is named for its task, and one that is there \
+is left as it is; only a file that --out names is replaced. The files' names are printed on stdout.
+
+The provider keeps a video for 24 hours.""",
+    "jobs": """\
+Show what the journal knows of jobs.
+
+Lists the jobs of a batch, or of generate: their states, keys and tasks, when they last changed, \
+and their files or what went wrong. With KEYs, all about these jobs, with their histories. Works \
+while a batch is running.""",
+    "jobs settle": """\
+Say what became of an unknown job.
+
+The answer to its create got lost, so that nobody here knows whether there is a task. Look in the \
+provider's billing; then say which one it is, or that there is none. Sends nothing.""",
+    "emulator": """\
+Run the API on this machine: no key, no money, test pictures.
+
+It checks the key and every rule, walks tasks through their states, and hands out real MP4 files. \
+Ctrl-C ends it, with exit code 0.""",
+}

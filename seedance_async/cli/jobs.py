@@ -1,0 +1,123 @@
+"""``seedance jobs``: what the journal knows, listed, filtered, or one job with its history.
+
+Opens the journal for reading only, beside a batch that may be writing it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import attrs
+from cyclopts import App, Parameter
+
+from seedance_async.cli import exits, jobrows, journals, settling
+from seedance_async.cli.commands import COMMANDS
+from seedance_async.cli.jobrows import Tally
+from seedance_async.cli.options import AsJson
+from seedance_async.cli.settle import close_keys, settle
+from seedance_async.cli.terminal import Terminal
+from seedance_async.errors import JournalError
+from seedance_async.journal import SqliteJournal
+from seedance_async.lifecycle import JobState
+
+Keys = Annotated[str, Parameter(name="KEY")]
+States = Annotated[list[JobState] | None, Parameter(name="--state", negative="")]
+
+
+def jobs(
+    *keys: Keys, state: States = None, journal: str | None = None, as_json: AsJson = False
+) -> int:
+    """Show what the journal knows of jobs.
+
+    Parameters
+    ----------
+    keys
+        The jobs' keys, or the ids of their tasks: all about each, with its history.
+    state
+        Only jobs in this state; may be repeated.
+    journal
+        The journal, or its folder; if not given, the one here or in the only folder that has one.
+    as_json
+        Print one JSON object a line.
+    """
+    shown = _Shown(journals.find(journal), frozenset(state or ()), as_json, Terminal())
+    return asyncio.run(shown.all(keys))
+
+
+@attrs.frozen
+class _Shown:
+    path: Path
+    states: frozenset[JobState]
+    as_json: bool
+    terminal: Terminal
+
+    async def all(self, keys: Sequence[str]) -> int:
+        try:
+            async with SqliteJournal(self.path, read_only=True) as journal:
+                if not keys:
+                    return await self._list(journal)
+                return max([await self._one(journal, key) for key in keys])
+        except JournalError as error:
+            raise exits.CannotStart(error.message) from error
+
+    async def _list(self, journal: SqliteJournal) -> int:
+        tally, rows = Tally(), list[jobrows.Row]()
+        async for record in journal.records():
+            tally.add(record)
+            if self.states and record.state not in self.states:
+                continue
+            if self.as_json:
+                self.terminal.give(json.dumps(jobrows.spelled(record)))
+            else:
+                rows.append(jobrows.row(record))
+        for line in jobrows.aligned(rows, self.terminal.width):
+            self.terminal.give(line)
+        self.terminal.say(f"{tally.told()} in {self.path}")
+        if tally.unknown:
+            self._say_how_to_settle(tally.unknown)
+        return exits.OK
+
+    def _say_how_to_settle(self, unknown: Sequence[str]) -> None:
+        key = unknown[0] if len(unknown) == 1 else "KEY"
+        self.terminal.say(
+            "Unknown jobs may have been paid for. Look in the provider's billing, and say so:",
+            style="bold red",
+        )
+        for verdict in (("--task-id", "ID"), ("--not-created",)):
+            self.terminal.say(f"  {settling.command(key, self.path, *verdict)}")
+
+    async def _one(self, journal: SqliteJournal, key: str) -> int:
+        record = await journal.get(key) or await journal.by_task(key)
+        if record is None:
+            close = await close_keys(journal, key)
+            self.terminal.say(f"there is no job {key} in {self.path}{close}", style="red")
+            return exits.SOME_FAILED
+        if self.states and record.state not in self.states:
+            return exits.OK
+        history = await journal.history(record.key)
+        if self.as_json:
+            self.terminal.give(json.dumps(jobrows.spelled(record, history)))
+            return exits.OK
+        for line in jobrows.whole(record, history):
+            self.terminal.give(line)
+        if record.state is JobState.UNKNOWN:
+            self._say_how_to_settle([record.key])
+        return exits.OK
+
+
+app = App(
+    name="jobs",
+    help=COMMANDS["jobs"],
+    help_format="plaintext",
+    usage="Usage: seedance jobs [KEY...] [OPTIONS]\n       seedance jobs settle KEY [OPTIONS]",
+    help_epilogue=exits.table("jobs"),
+    result_action="return_value",
+    print_error=False,
+    exit_on_error=False,
+)
+app.default(jobs)
+app.command(settle, help=COMMANDS["jobs settle"], help_epilogue=exits.table("jobs settle"))

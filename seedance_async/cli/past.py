@@ -1,0 +1,143 @@
+"""What the journal knew of a manifest's jobs when the run began."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
+from pathlib import Path
+
+import attrs
+
+from seedance_async.cli.manifest import Line, Manifest
+from seedance_async.errors import InvalidRequest
+from seedance_async.journal import SqliteJournal
+from seedance_async.ledger import check_same
+from seedance_async.lifecycle import JobRecord, JobState
+
+
+class Stand(Enum):
+    """How a job stood, in the words of the run's first line."""
+
+    DONE = "done before"
+    UNFETCHED = "made but not on disk"
+    RUNNING = "at the provider"
+    FAILED = "failed before"
+    UNKNOWN = "unknown"
+    UNSENT = "to send"
+    INVALID = "invalid"
+
+
+@attrs.frozen(kw_only=True)
+class Past:
+    """What was known before.
+
+    Attributes:
+        keys: The key of each job, by its place; None for an invalid one.
+        known: The records of those that the journal had.
+        on_disk: The keys of those whose whole file was there.
+    """
+
+    keys: tuple[str | None, ...]
+    known: Mapping[str, JobRecord] = attrs.field(factory=dict)
+    on_disk: frozenset[str] = frozenset()
+
+    @property
+    def counts(self) -> Counter[Stand]:
+        """How many jobs stood in which way."""
+        return Counter(self.stand(key) for key in self.keys)
+
+    def stand(self, key: str | None) -> Stand:
+        """Tell how the job of *key* stood."""
+        record = None if key is None else self.known.get(key)
+        if key is None:
+            return Stand.INVALID
+        if record is None:
+            return Stand.UNSENT
+        if record.state is JobState.COMPLETED:
+            return Stand.DONE if key in self.on_disk else Stand.UNFETCHED
+        if record.state is JobState.FAILED and record.task_id is None:
+            return Stand.UNSENT  # it cost nothing, and is tried again
+        return _STANDS.get(record.state, Stand.UNSENT)
+
+    def told(self) -> str:
+        """Spell the counts for the run's first line; empty where nothing was known."""
+        counts = self.counts
+        if not self.known or not counts.total() - counts[Stand.UNSENT] - counts[Stand.INVALID]:
+            return ""
+        order = (stand for stand in Stand if counts[stand])
+        return ", ".join(f"{counts[stand]:,} {stand.value}" for stand in order)
+
+
+_STANDS = {
+    JobState.SUBMITTING: Stand.UNKNOWN,
+    JobState.SUBMITTED: Stand.RUNNING,
+    JobState.FAILED: Stand.FAILED,
+    JobState.UNKNOWN: Stand.UNKNOWN,
+}
+
+
+async def look_back(journal: SqliteJournal, manifest: Manifest, out: Path) -> Past:
+    """See what the journal knows of a manifest's jobs.
+
+    Raises:
+        JournalError: It cannot be read.
+    """
+    keys = tuple(_keys(manifest.lines))
+    wanted = frozenset(key for key in keys if key is not None)
+    known = {record.key: record async for record in journal.records() if record.key in wanted}
+    there = await asyncio.to_thread(whole_on_disk, known.values(), out)
+    return Past(keys=keys, known=known, on_disk=there)
+
+
+def whole_on_disk(records: Iterable[JobRecord], out: Path) -> frozenset[str]:
+    """Give the keys of the jobs that were downloaded and whose file is still there. Blocks."""
+    from seedance_async.batch import on_disk  # noqa: PLC0415 -- brings in aiohttp
+
+    return frozenset(record.key for record in records if on_disk(record, out) is not None)
+
+
+async def forget_emulated(journal: SqliteJournal, out: Path) -> None:
+    """Let the jobs of an earlier emulator start anew, which took them with it, but for the done.
+
+    Raises:
+        JournalError: It cannot be read or written.
+    """
+    records = [record async for record in journal.records()]
+    made = [record for record in records if record.state is JobState.COMPLETED]
+    done = await asyncio.to_thread(whole_on_disk, made, out)
+    if gone := [record.key for record in records if record.key not in done]:
+        await journal.forget(gone)
+
+
+def checked(manifest: Manifest, past: Past) -> Manifest:
+    """Fault every line whose key stands for another request in the journal."""
+    return attrs.evolve(manifest, lines=tuple(_checked(manifest.lines, past)))
+
+
+def _checked(lines: Iterable[Line], past: Past) -> Iterator[Line]:
+    for line, key in zip(lines, past.keys, strict=True):
+        record = None if key is None else past.known.get(key)
+        try:
+            if record is not None and line.job is not None:
+                check_same(record, line.job.request)
+            yield line
+        except InvalidRequest as invalid:
+            yield attrs.evolve(line, job=None, faults=invalid.violations)
+
+
+def _keys(lines: Iterable[Line]) -> Iterator[str | None]:
+    """Give each job's key, made up as the batch makes it up."""
+    from seedance_async.calls import key_of  # noqa: PLC0415 -- brings in aiohttp
+
+    places: Counter[str] = Counter()
+    for line in lines:
+        if line.job is None:
+            yield None
+        elif line.job.key is not None:
+            yield line.job.key
+        else:
+            digest = line.job.request.digest
+            places[digest] += 1
+            yield key_of(digest, places[digest])

@@ -1,0 +1,230 @@
+"""One run of a manifest: what the journal has is left, taken up or sent, and all of it told of."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import attrs
+
+from seedance_async.cli import exits, folder, past, rest, results, trouble
+from seedance_async.cli.complaints import complain
+from seedance_async.cli.interrupt import stoppable, stopping
+from seedance_async.cli.manifest import Line, Manifest
+from seedance_async.cli.options import OnUnknown
+from seedance_async.cli.past import Past, Stand
+from seedance_async.cli.progress import BatchProgress
+from seedance_async.cli.rest import Rest
+from seedance_async.cli.results import Results
+from seedance_async.cli.service import Service
+from seedance_async.cli.settling import look
+from seedance_async.cli.summary import Summary
+from seedance_async.cli.terminal import Terminal, count, one_line
+from seedance_async.errors import JournalError
+from seedance_async.journal import SqliteJournal
+from seedance_async.lifecycle import JobRecord, JobState
+from seedance_async.request import Job
+from seedance_async.results import BatchReport, Outcome
+
+if TYPE_CHECKING:
+    from seedance_async.session import SeedanceSession
+
+_NAME_CHARS = 200  # more than any terminal shows
+
+
+@attrs.frozen(kw_only=True)
+class Order:
+    """What was asked for, besides the jobs.
+
+    Attributes:
+        out: The folder of the videos.
+        journal: The journal's file.
+        max_in_flight: How many jobs may be at the provider at once; None for the library's own.
+        timeout_s: Seconds from a job's submission to its end.
+        file_names: How the files are named.
+        on_unknown: What becomes of jobs that an earlier run left unknown.
+        skip_invalid: Whether the valid jobs are sent though others are invalid.
+    """
+
+    out: Path
+    journal: Path
+    max_in_flight: int | None
+    timeout_s: float
+    file_names: str
+    on_unknown: OnUnknown
+    skip_invalid: bool
+
+
+@attrs.define
+class Run:
+    """One run; ``ended`` and ``records`` grow as it goes on."""
+
+    manifest: Manifest
+    terminal: Terminal
+    service: Service
+    order: Order
+    ended: dict[int, Outcome] = attrs.field(init=False, factory=dict)
+    records: dict[str, JobRecord] = attrs.field(init=False, factory=dict)
+    past: Past = attrs.field(init=False, default=Past(keys=()))
+    progress: BatchProgress | None = attrs.field(init=False, default=None)
+    _told: set[str] = attrs.field(init=False, factory=set)
+
+    async def to_its_end(self) -> int:
+        """Run every job, print the summary, and give the exit code."""
+        started = time.monotonic()
+        journal = SqliteJournal(self.order.journal)
+        with stoppable(self._say_stopping) as stop:
+            async with self.service.session(journal=journal) as session:
+                folder.prepare(self.order.out)
+                await self._look_back(journal)
+                with self._results() as file:
+                    self._say_start()
+                    try:
+                        with stop.work():
+                            await self._send_all(session, file)
+                    finally:
+                        left = await self._take_stock(journal, file)
+                        summary = self._summary(left, file, time.monotonic() - started)
+                        summary.say(self.terminal)
+        if stop.signum is not None:
+            return exits.interrupted(stop.signum)
+        return exits.OK if summary.report.ok else exits.SOME_FAILED
+
+    async def _look_back(self, journal: SqliteJournal) -> None:
+        """See what was done before, and that no key stands for another request now."""
+        out, known = self.order.out, [line.number for line in self.manifest.invalid]
+        try:
+            if self.service.emulate:
+                await past.forget_emulated(journal, out)
+            self.past = await past.look_back(journal, self.manifest, out)
+        except JournalError as error:
+            raise exits.CannotStart(error.message) from error
+        self.manifest = past.checked(self.manifest, self.past)
+        if len(self.manifest.invalid) == len(known):
+            return
+        first = next(line for line in self.manifest.invalid if line.number not in known)
+        try:
+            complain(
+                self.manifest, self.terminal, skip_invalid=self.order.skip_invalid, known=known
+            )
+        finally:
+            self.terminal.say(f"what a key stands for: {look(journal.path, first.key or 'KEY')}")
+        valid = zip(self.manifest.lines, self.past.keys, strict=True)
+        keys = tuple(None if line.faults else key for line, key in valid)
+        self.past = attrs.evolve(self.past, keys=keys)
+
+    def _results(self) -> Results:
+        try:
+            return Results(self.order.out)
+        except OSError as error:
+            path = self.order.out / results.FILE_NAME
+            raise exits.CannotStart(f"cannot write {path}: {error.strerror}") from error
+
+    def _say_start(self) -> None:
+        jobs = count(len(self.manifest.lines), "job")
+        if self.service.notice:
+            self.terminal.say(self.service.notice)
+        before = self.past.told()
+        what = f"{jobs} from {self.manifest.source}, videos to {self.order.out}"
+        self.terminal.say(f"{what}: {before}" if before else what)
+        unknown = self.past.counts[Stand.UNKNOWN]
+        if unknown and self.order.on_unknown == "resubmit":
+            what = f"SENDING {count(unknown, 'unknown job')} AGAIN: this may pay for them twice"
+            self.terminal.say(what, style="bold red")
+
+    def _say_stopping(self) -> None:
+        is_sending = self.progress is not None and self.progress.is_sending
+        self.terminal.say(stopping(is_sending), style="yellow")
+
+    async def _send_all(self, session: SeedanceSession, file: Results) -> None:
+        lines, order = self.manifest.lines, self.order
+        self.progress = progress = BatchProgress(
+            self.terminal, [_name(line) for line in lines], [line.label for line in lines]
+        )
+        with session.subscribe(progress.note), progress.shown():
+            async with session.batch(
+                [_item(line) for line in lines],
+                max_in_flight=order.max_in_flight,
+                timeout_s=order.timeout_s,
+                out_dir=order.out,
+                file_names=order.file_names,
+                on_unknown=order.on_unknown,
+            ) as outcomes:
+                async for outcome in outcomes:
+                    self._take(outcome, file, progress)
+
+    def _take(self, outcome: Outcome, file: Results, progress: BatchProgress) -> None:
+        line = self.manifest.lines[outcome.index]
+        file.write(results.of_outcome(line, outcome, self.order.out))
+        self.ended[outcome.index] = outcome
+        progress.end(outcome, is_known=bool(line.faults) or self._is_known(outcome))
+        if outcome.path is not None and not self.terminal.shows_results:
+            self.terminal.give(self._as_typed(outcome.path))
+
+    def _is_known(self, outcome: Outcome) -> bool:
+        """Tell whether an outcome is nothing new: the summary has it, once."""
+        was = self.past.stand(outcome.key)
+        if was is Stand.FAILED or (was is Stand.UNKNOWN and self.order.on_unknown == "leave"):
+            return True
+        reason = trouble.shared(outcome.error)
+        is_told = reason in self._told
+        if reason is not None:
+            self._told.add(reason)
+        return is_told
+
+    def _as_typed(self, path: Path) -> str:
+        """Spell a path as the user spells the folder, wherever the journal has it from."""
+        spelled = Path(results.spelled(path, self.order.out))
+        return str(spelled if spelled.is_absolute() else self.order.out / spelled)
+
+    async def _take_stock(self, journal: SqliteJournal, file: Results) -> Rest:
+        lines, keys = self.manifest.lines, frozenset(self.past.keys)
+        # Where every job has its outcome, only what a person has to settle is looked up.
+        wanted = JobState.UNKNOWN if len(self.ended) == len(lines) else None
+        with anyio.CancelScope(shield=True):
+            try:
+                async for record in journal.records(wanted):
+                    if record.key in keys:
+                        self.records[record.key] = record
+            except JournalError as error:
+                self.terminal.say(error.message, style="red")
+            stock = await asyncio.to_thread(
+                rest.take_stock, lines, self.past, self.records, self.ended, self.order.out
+            )
+        for index, job in sorted({**stock.left, **stock.done}.items()):
+            path = Path(job.path) if index in stock.done and job.path else None
+            on_disk = None if path is None else results.spelled(path, self.order.out)
+            file.write(results.of_left(lines[index], index, job, on_disk))
+        return stock
+
+    def _summary(self, left: Rest, file: Results, wall_s: float) -> Summary:
+        lines = self.manifest.lines
+        in_order = tuple(outcome for _, outcome in sorted(self.ended.items()))
+        is_person = self.terminal.console is not None
+        return Summary(
+            lines=lines,
+            labels=[_name(line) if is_person else line.label for line in lines],
+            past=self.past,
+            report=BatchReport(outcomes=in_order, wall_s=wall_s),
+            rest=left,
+            unknown=self.records,
+            results=file,
+            journal=self.order.journal,
+            emulated=self.service.emulate,
+        )
+
+
+def _item(line: Line) -> Job | Mapping[str, Any]:
+    """Give the batch an invalid line as one: files keep their numbers when it is mended."""
+    return {} if line.job is None else line.job
+
+
+def _name(line: Line) -> str:
+    """Name a job on the user's own terminal: there its prompt says most if it has no name."""
+    prompt = line.job.request.prompt if line.job else ""
+    called = line.name or line.key or f"line {line.number}: {prompt}"
+    return one_line(called)[:_NAME_CHARS]

@@ -1,0 +1,101 @@
+"""``seedance jobs settle``: a person's word on what became of an unknown job. Sends nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from typing import Annotated
+
+from seedance_async.cli import exits, ids, journals
+from seedance_async.cli.options import Flag, HyphenFirst
+from seedance_async.cli.terminal import Terminal
+from seedance_async.errors import JournalError
+from seedance_async.journal import SqliteJournal
+from seedance_async.ledger import Ledger
+from seedance_async.lifecycle import JobRecord, JobState
+
+
+def settle(
+    key: Annotated[str, HyphenFirst],
+    /,
+    *,
+    task_id: str | None = None,
+    not_created: Flag = False,
+    journal: str | None = None,
+) -> int:
+    """Say what became of an unknown job.
+
+    Parameters
+    ----------
+    key
+        The job's key.
+    task_id
+        The id of its task, as the provider's billing has it: it is waited for, not sent again.
+    not_created
+        There is no task: the job is sent again by the next run.
+    journal
+        The journal, or its folder; if not given, the one here or in the only folder that has one.
+    """
+    if (task_id is not None) == not_created:
+        raise exits.CannotStart("say one of the two: --task-id ID, or --not-created")
+    checked = None if task_id is None else _checked(task_id)
+    opened = SqliteJournal(journals.find(journal))
+    return asyncio.run(_settle(opened, key, checked, Terminal()))
+
+
+def _checked(task_id: str) -> str:
+    from seedance_async.session import checked_id  # noqa: PLC0415 -- brings in aiohttp
+
+    try:
+        return checked_id(task_id)
+    except ValueError as error:
+        raise exits.CannotStart(str(error)) from error
+
+
+async def _settle(journal: SqliteJournal, key: str, task_id: str | None, terminal: Terminal) -> int:
+    try:
+        await journal.open()
+    except JournalError as error:
+        raise exits.CannotStart(error.message) from error
+    try:
+        if await journal.get(key) is None:
+            close = await close_keys(journal, key)
+            terminal.say(f"there is no job {key} in {journal.path}{close}", style="red")
+            return exits.SOME_FAILED
+        record = await Ledger(journal).settle(key, task_id)
+    except JournalError as error:
+        terminal.say(str(error), style="red")
+        return exits.SOME_FAILED
+    finally:
+        await journal.close()
+    terminal.say(_told(record))
+    return exits.OK
+
+
+def _told(record: JobRecord) -> str:
+    if record.state is JobState.PLANNED or record.task_id is None:
+        return f"{record.key} is planned again: the command that made it sends it once more"
+    fetch = ids.how(record.task_id)
+    return (
+        f"{record.key} is submitted now, as task {record.task_id}: the command that made it waits "
+        f"for the video and brings it to disk; or: {fetch}"
+    )
+
+
+_MAX_CLOSE = 3
+_MAX_COMPARED = 10_000  # keys that a mistyped one is compared to: a moment's work
+
+
+async def close_keys(journal: SqliteJournal, key: str) -> str:
+    """Suggest what *key* may have been meant for; empty where nothing is like it.
+
+    Raises:
+        JournalError: The journal cannot be read.
+    """
+    known = list[str]()
+    async for record in journal.records():
+        known.append(record.key)
+        if len(known) == _MAX_COMPARED:
+            break
+    close = difflib.get_close_matches(key, known, n=_MAX_CLOSE)
+    return f"; did you mean {' or '.join(close)}?" if close else ""
