@@ -231,14 +231,15 @@ class Calls:
         of_request = () if request is None else secrets(request)
         return (self.transport.api_key, *of_request)
 
-    def _kept(self, task: TaskState) -> TaskState:
+    def _kept(self, job: TrackedJob, task: TaskState) -> TaskState:
         """Give what is written down of an answer: the key is nobody's business."""
-        return wire.without(task, self.transport.api_key)
+        return wire.without(task, self.transport.api_key, secrets(job.record.request))
 
     async def _accepted(self, job: TrackedJob, task: TaskState) -> None:
         self._accepted_count += 1
         try:
-            await self.ledger.move(job, JobState.SUBMITTED, task_id=task.id, task=self._kept(task))
+            kept = self._kept(job, task)
+            await self.ledger.move(job, JobState.SUBMITTED, task_id=task.id, task=kept)
         except JournalError:
             # It is paid for, and whoever was to read the error may be gone.
             _log.error("task %s of job %s is accepted, but not on record", task.id, job.key)
@@ -327,7 +328,7 @@ class Calls:
         try:
             if job is not None and job.record.state is JobState.SUBMITTED:
                 error = reason if state is JobState.FAILED else None
-                await self.ledger.move(job, state, task=self._kept(task), error=error)
+                await self.ledger.move(job, state, task=self._kept(job, task), error=error)
         # The id is on record, so the job can be taken up; a video must not be lost over it.
         except JournalError as unwritten:
             _log.error("the journal lacks that task %s is %s: %s", task.id, state, unwritten)

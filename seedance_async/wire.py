@@ -178,7 +178,8 @@ def read_task(
     task_id = _id(fields.get("id"))
     if task_id is None and fields.get("id"):
         # Told, so that a person can find the task by it.
-        return Unreadable(f"an id that is no text: {_clip(repr(fields['id']), secrets)}")
+        odd = json.dumps(fields["id"], ensure_ascii=False)
+        return Unreadable(f"an id that is no text: {_clip(odd, secrets)}")
     if task_id is None and asked_id is not None and _text(fields.get("status")) is not None:
         task_id = asked_id
     if task_id is None:
@@ -187,6 +188,12 @@ def read_task(
     if asked_id not in (None, task_id):
         return Unreadable("it speaks of another task")
     read = {"id": task_id, "raw": dict(loaded), "error": _words(fields.get("error"), secrets)}
+    # What should be a word or two may be anything, and is told to people.
+    read |= {
+        name: _clip(text, secrets)
+        for name in ("status", "model")
+        if (text := _text(fields.get(name))) is not None
+    }
     state: TaskState = _structure_task()({**fields, **read}, TaskState)
     return state
 
@@ -223,15 +230,21 @@ def read_failure(loaded: Mapping[str, Any], secrets: Sequence[str] = ()) -> str 
     return f"code {code}: {words or 'no message'}"
 
 
-def without(task: TaskState, secret: str) -> TaskState:
-    """Take a secret out of what the provider said, for keeping it."""
+def without(task: TaskState, secret: str, secrets: Sequence[str] = ()) -> TaskState:
+    """Take a secret out of all that the provider said, for keeping it.
+
+    Args:
+        task: What it said.
+        secret: What is to be found nowhere in it.
+        secrets: What is to be taken out of its words alone.
+    """
     said = dump(task.raw)
     clean = said
     for form in _forms(secret) if len(secret) >= _SECRET_CHARS else ():
         clean = clean.replace(form.encode(), b"<...>")
     if clean == said:
         return task
-    read = read_task(clean, asked_id=task.id, secrets=(secret,))
+    read = read_task(clean, asked_id=task.id, secrets=(secret, *secrets))
     return read if isinstance(read, TaskState) else TaskState(id=task.id, status=task.status)
 
 
@@ -298,7 +311,8 @@ def _code(value: Any) -> int | None:
 
 def _forms(secret: str) -> tuple[str, ...]:
     """Spell a secret as a message may quote it: as it is, and as JSON inside of JSON."""
-    return secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]
+    once = json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]
+    return secret, *once, *(json.dumps(form, ensure_ascii=False)[1:-1] for form in once)
 
 
 def _clip(text: str, secrets: Sequence[str]) -> str:

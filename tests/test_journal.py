@@ -219,7 +219,8 @@ async def test_commits_are_durable_against_a_power_cut(path: Path) -> None:
     async with SqliteJournal(path) as journal:
         assert journal._db is not None
         for pragma, value in (("journal_mode", "wal"), ("synchronous", 2)):
-            assert await journal._db.execute_fetchall(f"PRAGMA {pragma}") == [(value,)]
+            ((found,),) = await journal._db.execute_fetchall(f"PRAGMA {pragma}")
+            assert found == value
 
 
 async def test_many_writers_share_commits(on_disk: SqliteJournal) -> None:

@@ -133,7 +133,9 @@ class SqliteJournal:
         return WriterLock(self.path)
 
     async def _connect(self) -> None:
-        # Nobody without a journal on disk should pay for the import.
+        # Nobody without a journal on disk should pay for the imports.
+        import sqlite3  # noqa: PLC0415
+
         import aiosqlite  # noqa: PLC0415
 
         if self._read_only and not self.path.exists():
@@ -145,6 +147,8 @@ class SqliteJournal:
             self._db = await aiosqlite.connect(
                 uri, uri=True, isolation_level="IMMEDIATE", timeout=_BUSY_S
             )
+            # Prints nothing of what it holds: asyncio's debug mode logs what callbacks are given.
+            self._db.row_factory = sqlite3.Row
 
     async def _migrate(self) -> None:
         version = await self._version()
