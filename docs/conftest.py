@@ -13,7 +13,7 @@ import contextlib
 import inspect
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,10 @@ SPEED = 600  # the five minutes of the slowest video last half a second
 
 
 @contextlib.contextmanager
-def emulator_in_a_thread() -> Iterator[Emulator]:
+def emulator_in_a_thread(**knobs: Any) -> Iterator[Emulator]:
     """Serve from another thread's loop: the examples have loops of their own."""
-    emulator, stop, listening = Emulator(speed=SPEED), asyncio.Event(), threading.Event()
+    emulator = Emulator(**{"speed": SPEED, **knobs})
+    stop, listening = asyncio.Event(), threading.Event()
 
     async def serve() -> None:
         async with emulator:
@@ -49,6 +50,13 @@ def emulator_in_a_thread() -> Iterator[Emulator]:
         finally:
             loop.call_soon_threadsafe(stop.set)
             thread.join()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Emulator]]:
+    """Start an emulator that ends with the test, for the programs in ``docs/examples``."""
+    with contextlib.ExitStack() as stack:
+        yield lambda **knobs: stack.enter_context(emulator_in_a_thread(**knobs))
 
 
 @contextlib.contextmanager

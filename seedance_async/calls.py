@@ -38,7 +38,7 @@ from seedance_async.events import (
 )
 from seedance_async.fetches import Fetches
 from seedance_async.ledger import Ledger, TrackedJob, key_in, utc_now
-from seedance_async.lifecycle import JobRecord, JobState, Phase, phase
+from seedance_async.lifecycle import LEFT, JobRecord, JobState, Phase, phase
 from seedance_async.pacing import Pacing
 from seedance_async.paid import finish
 from seedance_async.request import Job, VideoRequest, secrets
@@ -131,6 +131,9 @@ class Calls:
         async with self.ledger.alone(key):
             tracked = await self.ledger.plan(key, job.request)
             self.events.emit(Planned(key=key, index=index, name=job.name))
+            if tracked.record.state is JobState.SUBMITTING:
+                # Whoever sent it is gone, or could not write down what became of it.
+                await self.ledger.move(tracked, JobState.UNKNOWN, error=LEFT)
             record = tracked.record
             if record.state is JobState.UNKNOWN and on_unknown == "leave":
                 raise _left_unknown(record)

@@ -39,6 +39,8 @@ MOVES: Mapping[JobState, frozenset[JobState]] = {
     JobState.UNKNOWN: frozenset({JobState.PLANNED, JobState.SUBMITTED}),
 }
 
+#: What is wrong with a job that is found ``submitting`` when nobody can be sending it.
+LEFT = "the program ended while the create was on its way, so its answer is not known"
 #: How long the provider keeps a video. Source: the provider's page on results.
 KEPT = dt.timedelta(hours=24)
 

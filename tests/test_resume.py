@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from seedance_async import (
     Fixed,
     InvalidRequest,
     Job,
+    JobRecord,
     JobState,
     JournalError,
+    MemoryJournal,
     OutcomeStatus,
     Retries,
     SeedanceSession,
@@ -235,6 +238,20 @@ async def test_what_is_unknown_is_left_alone_and_told(at: Open, api: ScriptedApi
     assert "is unknown since 20" in outcome.error.message
     assert "billing" in outcome.error.message
     assert api.count("POST") == 1
+
+
+async def test_what_a_journal_of_ones_own_left_on_its_way_is_unknown(
+    api: ScriptedApi, request_: VideoRequest
+) -> None:
+    journal = MemoryJournal()
+    planned = JobRecord(key="k", request=request_, planned_at=dt.datetime.now(dt.UTC))
+    await journal.plan(planned)
+    await journal.put(planned.moved(JobState.SUBMITTING, planned.planned_at))
+    async with SeedanceSession("key", base_url=api.base_url, journal=journal) as session:
+        with pytest.raises(SubmissionUnknown):
+            await session.submit(request_, key="k")
+        assert await states(session) == {"k": "unknown"}
+    assert api.count("POST") == 0
 
 
 async def test_what_is_unknown_is_sent_again_only_where_that_is_asked_for(

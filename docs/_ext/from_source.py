@@ -205,10 +205,14 @@ _COLON = "\N{RATIO}"
 
 
 def hide_colon(_app: Sphinx, what: str, *more: Any) -> None:
-    """Keep napoleon from reading "The digest: equal for ..." as a property's type."""
+    """Keep napoleon from reading "The digest: equal for ..." as a type.
+
+    It looks for one at the beginning of a property, and of what a function returns.
+    """
     lines = more[-1]
-    if what == "property" and lines:
-        lines[0] = lines[0].replace(":", _COLON)
+    places = [index + 1 for index, line in enumerate(lines[:-1]) if line.strip() == "Returns:"]
+    for place in [0, *places] if what == "property" and lines else places:
+        lines[place] = lines[place].replace(":", _COLON)
 
 
 def show_colon(_app: Sphinx, _what: str, *more: Any) -> None:

@@ -21,7 +21,7 @@ import attrs
 from seedance_async.errors import JournalError
 from seedance_async.journal import rows
 from seedance_async.journal.lock import WriterLock, is_written
-from seedance_async.lifecycle import JobRecord, JobState, Move
+from seedance_async.lifecycle import LEFT, JobRecord, JobState, Move
 from seedance_async.paid import finish
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ _PAGE = 500  # records read at a time: a journal may be larger than memory
 _BUSY_S = 30.0  # a backup or a person's query holds the file shortly; our choice
 # A process that is just ending, or one that looks whether there is a writer, holds the lock.
 _LOCK_TRIES, _LOCK_PAUSE_S = 5, 0.1
-_LEFT = "the program ended while the create was on its way, so its answer is not known"
 
 
 @attrs.define(eq=False)
@@ -185,7 +184,7 @@ class SqliteJournal:
         # Nobody else writes: whoever sent these creates is gone, and their answers with him.
         async for record in self.records(JobState.SUBMITTING):
             now = dt.datetime.now(dt.UTC)
-            await self.put(record.moved(JobState.UNKNOWN, now, error=_LEFT))
+            await self.put(record.moved(JobState.UNKNOWN, now, error=LEFT))
 
     @property
     def _opened(self) -> aiosqlite.Connection:
@@ -370,7 +369,7 @@ class SqliteJournal:
         with self._explaining("read"):
             record = rows.read(row)
         if self._is_left and record.state is JobState.SUBMITTING:
-            return record.moved(JobState.UNKNOWN, record.changed_at, error=_LEFT)
+            return record.moved(JobState.UNKNOWN, record.changed_at, error=LEFT)
         return record
 
     def _stored(self, state: JobState) -> str:

@@ -1,0 +1,198 @@
+"""The programs in ``docs/examples``, run as a reader runs them, and killed in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seedance_async import JournalError, SqliteJournal
+from seedance_async.emulator import Emulator
+
+EXAMPLES = Path(__file__).parent / "examples"
+Serve = Callable[..., Emulator]
+# About a second for the fastest video: time to be killed in.
+SPEED = 60
+
+
+class Program:
+    """One of the examples, with the folder and the emulator of its test."""
+
+    def __init__(self, name: str, folder: Path, emulator: Emulator) -> None:
+        self._command = [sys.executable, str(EXAMPLES / name)]
+        self._folder = folder
+        self._environment = {
+            **os.environ,
+            "SEEDANCE_API_KEY": emulator.api_key,
+            "SEEDANCE_BASE_URL": emulator.base_url,
+        }
+
+    @contextlib.contextmanager
+    def running(self, *args: object) -> Iterator[subprocess.Popen[str]]:
+        with subprocess.Popen(
+            [*self._command, *map(str, args)],
+            cwd=self._folder,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def run(self, *args: object) -> tuple[int, str]:
+        with self.running(*args) as process:
+            out, err = process.communicate(timeout=60)
+            assert "Traceback" not in err, err
+            return process.returncode, out
+
+
+def read_until(process: subprocess.Popen[str], words: str, times: int = 1) -> list[str]:
+    """Read what a program says until *words* came so many times."""
+    assert process.stdout is not None
+    told: list[str] = []
+    for line in process.stdout:
+        told.append(line.rstrip())
+        if sum(words in each for each in told) == times:
+            return told
+    raise AssertionError(f"{words!r} never came: {told}")
+
+
+# --- overnight.py
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    jobs = [
+        {"model": "seedance_2_0_fast_pro", "prompt": f"Cat {number}", "duration": 4}
+        for number in range(4)
+    ]
+    file = tmp_path / "jobs.jsonl"
+    file.write_text("\n".join(json.dumps(job) for job in jobs), "utf-8")
+    return file
+
+
+async def ids_on_record(path: Path) -> int:
+    try:
+        async with SqliteJournal(path, read_only=True) as journal:
+            return len([job async for job in journal.records() if job.task_id])
+    except JournalError:  # there is none yet
+        return 0
+
+
+def test_a_night_that_was_killed_goes_on_and_pays_once(
+    serve: Serve, manifest: Path, tmp_path: Path
+) -> None:
+    emulator = serve(speed=SPEED)
+    overnight = Program("overnight.py", tmp_path, emulator)
+    with overnight.running(manifest, "videos"):
+        while asyncio.run(ids_on_record(tmp_path / "videos" / "jobs.sqlite")) < 4:
+            time.sleep(0.01)
+    code, told = overnight.run(manifest, "videos")
+    assert (code, told.count("completed")) == (0, 4), told
+    code, told = overnight.run(manifest, "videos")
+    assert (code, told.count("skipped")) == (0, 4), told
+    assert emulator.stats.accepted == 4
+    assert len(list((tmp_path / "videos").glob("*.mp4"))) == 4
+
+
+def test_a_night_with_a_lost_answer_says_where_to_look(
+    serve: Serve, manifest: Path, tmp_path: Path
+) -> None:
+    emulator = serve(faults=["create.reset_after_accept"])
+    for _ in range(2):
+        code, told = Program("overnight.py", tmp_path, emulator).run(manifest, "videos")
+        assert code == 1
+        assert told.count("look into the billing for ") == 1
+    assert emulator.stats.accepted == 4
+
+
+# --- bot.py
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def ask(port: int, number: int, prompt: str = "A cat") -> int:
+    """Ask the bot, and again while nobody listens, as a chat does."""
+    body: dict[str, Any] = {"id": number, "chat": "cats", "prompt": prompt}
+    for _ in range(500):
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        try:
+            connection.request("POST", "/asked", json.dumps(body))
+            return connection.getresponse().status
+        except ConnectionRefusedError:
+            time.sleep(0.02)
+        finally:
+            connection.close()
+    raise AssertionError("the bot does not listen")
+
+
+@pytest.mark.parametrize("stop", ["kill", "terminate"])
+def test_a_bot_that_was_ended_answers_what_it_was_asked_before(
+    serve: Serve, port: int, tmp_path: Path, stop: str
+) -> None:
+    emulator = serve(speed=SPEED)
+    bot = Program("bot.py", tmp_path, emulator)
+    with bot.running(port) as first:
+        for number in (1, 2, 2, 3):
+            assert ask(port, number) == 202
+        getattr(first, stop)()
+        _, err = first.communicate()
+        assert "Traceback" not in err
+    with bot.running(port) as second:
+        told = read_until(second, "here is your video", times=3)
+        assert ask(port, 1) == 202  # the chat did not get its answer
+    assert {line for line in told if "here is" in line} == {
+        f"cats: here is your video: {Path('videos', f'question-{number}.mp4')}"
+        for number in (1, 2, 3)
+    }
+    assert emulator.stats.accepted == 3
+
+
+def test_a_bot_refuses_what_breaks_a_rule(serve: Serve, port: int, tmp_path: Path) -> None:
+    emulator = serve()
+    with Program("bot.py", tmp_path, emulator).running(port):
+        assert ask(port, 1, prompt=" ") == 400
+    assert emulator.stats.accepted == 0
+
+
+def test_a_bot_does_not_take_an_old_id_for_another_question(
+    serve: Serve, port: int, tmp_path: Path
+) -> None:
+    emulator = serve(speed=SPEED)
+    with Program("bot.py", tmp_path, emulator).running(port) as process:
+        for prompt in ("A cat", "A dog"):
+            assert ask(port, 1, prompt) == 202
+        told = read_until(process, "here is your video")
+    assert any("question-1 was another question" in line for line in told)
+    assert emulator.stats.accepted == 1
+
+
+def test_a_bot_says_that_an_answer_was_lost_and_does_not_ask_again(
+    serve: Serve, port: int, tmp_path: Path
+) -> None:
+    emulator = serve(faults=["create.reset_after_accept"])
+    bot = Program("bot.py", tmp_path, emulator)
+    for number in range(2):
+        with bot.running(port) as process:
+            if number == 0:
+                assert ask(port, 1) == 202
+            read_until(process, "question-1 got lost on the way")
+    assert emulator.stats.accepted == 1
