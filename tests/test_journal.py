@@ -288,6 +288,15 @@ async def test_an_id_that_a_full_disk_refused_is_written_when_there_is_room(
     assert (left.state, left.task_id) == (JobState.SUBMITTED, "v1")
 
 
+async def test_an_id_on_disk_is_never_taken_away(on_disk: SqliteJournal) -> None:
+    sent = life("k", JobState.SUBMITTING)
+    await write(on_disk, [*sent, sent[-1].moved(JobState.SUBMITTED, NOW, task_id="v1")])
+    await on_disk.put(sent[-1].moved(JobState.UNKNOWN, NOW))  # by who does not know of it
+    found = await on_disk.get("k")
+    assert found is not None
+    assert found.task_id == "v1"
+
+
 async def test_a_second_writer_is_told_who_the_first_is(on_disk: SqliteJournal, path: Path) -> None:
     with pytest.raises(JournalError, match=r"being written by this process on .* since 20"):
         await SqliteJournal(path).open()

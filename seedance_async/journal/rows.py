@@ -78,7 +78,11 @@ ADD = (
     f"INSERT INTO jobs ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
     " ON CONFLICT (key) DO NOTHING"
 )
-CHANGE = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in _CHANGING)} WHERE key = ?"  # noqa: S608
+# An id is for ever, whatever a record says that came from before it was known.
+_SETS = (
+    f"{name} = ?" if name != "task_id" else "task_id = coalesce(?, task_id)" for name in _CHANGING
+)
+CHANGE = f"UPDATE jobs SET {', '.join(_SETS)} WHERE key = ?"  # noqa: S608
 READ = f"SELECT place, {', '.join(_COLUMNS)} FROM jobs"  # noqa: S608
 _OF_KEYS = "key IN (SELECT value FROM json_each(?))"
 READ_KEYS = f"{READ} WHERE {_OF_KEYS}"

@@ -282,13 +282,14 @@ class SqliteJournal:
         changed = rows.Rows(rows.changed(each.record) for each in group if not each.is_new)
         db = self._opened
         try:
+            # Changes first: what is looked up below must be as new as they are.
+            if changed:
+                cursor = await db.executemany(rows.CHANGE, changed)
+                _check_planned(cursor.rowcount == len(changed))
             if added:
                 cursor = await db.executemany(rows.ADD, added)
                 if cursor.rowcount < len(added):
                     await self._look_up(news)
-            if changed:
-                cursor = await db.executemany(rows.CHANGE, changed)
-                _check_planned(cursor.rowcount == len(changed))
             await db.commit()
         except BaseException:
             await db.rollback()
