@@ -236,7 +236,10 @@ class Calls:
 
     def _kept(self, job: TrackedJob, task: TaskState) -> TaskState:
         """Give what is written down of an answer: the key is nobody's business."""
-        return wire.without(task, self.transport.api_key, secrets(job.record.request))
+        key = self.transport.api_key
+        if not wire.quotes(task, key):
+            return task
+        return wire.without(task, key, secrets(job.record.request))
 
     async def _accepted(self, job: TrackedJob, task: TaskState) -> None:
         self._accepted_count += 1

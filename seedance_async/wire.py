@@ -230,6 +230,17 @@ def read_failure(loaded: Mapping[str, Any], secrets: Sequence[str] = ()) -> str 
     return f"code {code}: {words or 'no message'}"
 
 
+def quotes(task: TaskState, secret: str) -> bool:
+    """Tell whether a secret is anywhere in what the provider said."""
+    said = dump(task.raw)
+    return any(form in said for form in _spelled(secret))
+
+
+@functools.lru_cache(maxsize=4)  # asked for with each answer, and always for the same key
+def _spelled(secret: str) -> tuple[bytes, ...]:
+    return tuple(form.encode() for form in _forms(secret) if len(secret) >= _SECRET_CHARS)
+
+
 def without(task: TaskState, secret: str, secrets: Sequence[str] = ()) -> TaskState:
     """Take a secret out of all that the provider said, for keeping it.
 
@@ -238,12 +249,9 @@ def without(task: TaskState, secret: str, secrets: Sequence[str] = ()) -> TaskSt
         secret: What is to be found nowhere in it.
         secrets: What is to be taken out of its words alone.
     """
-    said = dump(task.raw)
-    clean = said
-    for form in _forms(secret) if len(secret) >= _SECRET_CHARS else ():
-        clean = clean.replace(form.encode(), b"<...>")
-    if clean == said:
-        return task
+    clean = dump(task.raw)
+    for form in _spelled(secret):
+        clean = clean.replace(form, b"<...>")
     read = read_task(clean, asked_id=task.id, secrets=(secret, *secrets))
     return read if isinstance(read, TaskState) else TaskState(id=task.id, status=task.status)
 

@@ -386,6 +386,12 @@ async def test_a_journal_that_is_not_there_is_not_made_by_looking(tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_a_journal_that_is_just_being_made_has_no_jobs_yet(tmp_path: Path) -> None:
+    (tmp_path / "new").touch()
+    with pytest.raises(JournalError, match="has no jobs yet"):
+        await SqliteJournal(tmp_path / "new", read_only=True).open()
+
+
 async def test_an_older_journal_is_brought_up_to_date(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

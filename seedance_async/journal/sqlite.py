@@ -175,6 +175,8 @@ class SqliteJournal:
         if version > len(rows.MIGRATIONS):
             what = f"the journal {self.path} is of a newer version ({version})"
             raise JournalError(f"{what}: bring seedance_async up to date")
+        if self._read_only and is_empty:
+            raise JournalError(f"the journal {self.path} has no jobs yet")
         if self._read_only and version < len(rows.MIGRATIONS):
             what = f"the journal {self.path} is of an older version ({version})"
             raise JournalError(f"{what}: run something with it once")
