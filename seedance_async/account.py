@@ -30,6 +30,12 @@ class Account:
     base_url: str
     is_public: bool
 
+    @property
+    def service(self) -> str:
+        """Where tasks are made, for telling one service's ids from another's."""
+        # An emulator has another port each time, and a gateway may have one.
+        return urlsplit(self.base_url).hostname or "" if self.is_public else "a private address"
+
     @classmethod
     def of(cls, api_key: str | None, base_url: str | None) -> Account:
         """Take what the caller gave, and from the environment what they did not.

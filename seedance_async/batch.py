@@ -383,7 +383,7 @@ def on_disk(record: JobRecord, folder: Path) -> Path | None:
     if record.path is None or record.size_bytes is None:
         return None
     before = Path(record.path)
-    places = (before, folder / before.name)  # the folder may have been moved since
+    places = (folder / before.name, before)  # the folder may have been moved since
     return next((path for path in places if is_there(path, record.size_bytes)), None)
 
 

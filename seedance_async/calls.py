@@ -129,7 +129,7 @@ class Calls:
         if self.checks_hosts:
             job.request.check_submission()
         async with self.ledger.alone(key):
-            tracked = await self.ledger.plan(key, job.request)
+            tracked = await self.ledger.plan(key, job.request, job.name)
             self.events.emit(Planned(key=key, index=index, name=job.name))
             if tracked.record.state is JobState.SUBMITTING:
                 # Whoever sent it is gone, or could not write down what became of it.

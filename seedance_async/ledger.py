@@ -70,7 +70,7 @@ class Ledger:
         finally:
             self._busy.pop(key).set()
 
-    async def plan(self, key: str, request: VideoRequest) -> TrackedJob:
+    async def plan(self, key: str, request: VideoRequest, name: str | None = None) -> TrackedJob:
         """Take up the job of *key*: a new one, which is written down, or the one that is known.
 
         Raises:
@@ -79,7 +79,7 @@ class Ledger:
         """
         job = self._tracked.get(key)
         if job is None:
-            record = JobRecord(key=key, request=request, planned_at=utc_now())
+            record = JobRecord(key=key, request=request, name=name, planned_at=utc_now())
             job = self._track(await _explained(record, self.journal.plan(record)))
         check_same(job.record, request)
         # The caller's own metadata may be new; what is sent is the same.
@@ -107,6 +107,8 @@ class Ledger:
     async def settle(self, key: str, task_id: str | None) -> JobRecord:
         """Take a person's word on an unknown job: the id of its task, or None for there is none.
 
+        The word may be taken back until the provider has answered to the id, or the job is sent.
+
         Raises:
             JournalError: There is no such job, it is not unknown, or the id is another job's.
         """
@@ -117,14 +119,17 @@ class Ledger:
                 if record is None:
                     raise JournalError(f"there is no job {key} in the journal")
                 job = self._track(record)
-            _check_open(job.record, task_id)
+            _check_open(job.record)
+            if task_id is not None:
+                other = await self.journal.by_task(task_id)
+                if other is not None and other.key != key:
+                    raise JournalError(f"that task belongs to job {other.key}", task_id)
+            if job.record.state is not JobState.UNKNOWN:
+                await self.move(job, JobState.UNKNOWN, task_id=None, error="settled anew")
             if task_id is None:
                 await self.move(job, JobState.PLANNED)
-                return job.record
-            other = await self.journal.by_task(task_id)
-            if other is not None and other.key != key:
-                raise JournalError(f"that task is of job {other.key} already", task_id)
-            await self.move(job, JobState.SUBMITTED, task_id=task_id)
+            else:
+                await self.move(job, JobState.SUBMITTED, task_id=task_id)
             return job.record
 
     def _track(self, record: JobRecord) -> TrackedJob:
@@ -146,10 +151,10 @@ async def _explained(record: JobRecord, writing: Awaitable[T]) -> T:
         raise JournalError(message, record.task_id) from exc
 
 
-def _check_open(record: JobRecord, task_id: str | None) -> None:
-    # An id that a person gave and the provider never confirmed may have been mistyped.
+def _check_open(record: JobRecord) -> None:
     is_unconfirmed = record.state is JobState.SUBMITTED and record.task is None
-    if record.state is not JobState.UNKNOWN and not (is_unconfirmed and task_id):
+    was_tried = record.state is JobState.PLANNED and record.attempts > 0
+    if not (record.state is JobState.UNKNOWN or is_unconfirmed or was_tried):
         raise JournalError(f"job {record.key} is {record.state}: only unknown jobs are settled")
 
 

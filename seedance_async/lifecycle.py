@@ -26,13 +26,15 @@ class JobState(StrEnum):
     UNKNOWN = "unknown"  #: sent and unanswered: a task may exist that nobody knows the id of
 
 
-#: The legal moves. ``unknown`` is left only by a person's word.
+#: The legal moves. ``unknown`` is left only by a person's word, which may be taken back.
 MOVES: Mapping[JobState, frozenset[JobState]] = {
-    JobState.PLANNED: frozenset({JobState.SUBMITTING, JobState.FAILED}),
+    JobState.PLANNED: frozenset({JobState.SUBMITTING, JobState.FAILED, JobState.UNKNOWN}),
     JobState.SUBMITTING: frozenset(
         {JobState.PLANNED, JobState.SUBMITTED, JobState.FAILED, JobState.UNKNOWN}
     ),
-    JobState.SUBMITTED: frozenset({JobState.SUBMITTED, JobState.COMPLETED, JobState.FAILED}),
+    JobState.SUBMITTED: frozenset(
+        {JobState.SUBMITTED, JobState.COMPLETED, JobState.FAILED, JobState.UNKNOWN}
+    ),
     JobState.COMPLETED: frozenset({JobState.COMPLETED}),
     # Only what never became a task: refused, it cost nothing, and may be tried another day.
     JobState.FAILED: frozenset({JobState.PLANNED}),
@@ -77,6 +79,7 @@ class JobRecord:
     Attributes:
         key: The job's key, unique within the journal.
         request: What was asked for.
+        name: What a person calls it.
         state: Where it stands.
         attempts: How many creates were begun for it. More than one only where those before were
             certainly not accepted, or where a person took it upon them.
@@ -95,6 +98,7 @@ class JobRecord:
 
     key: str
     request: VideoRequest
+    name: str | None = None
     state: JobState = JobState.PLANNED
     attempts: int = 0
     task_id: str | None = None
@@ -148,11 +152,11 @@ class JobRecord:
             IllegalMove: Where the table has no such move, it would lose a task's id, or send a
                 job again that has one.
         """
-        # An id that the provider has never answered to is a person's word, and may be mended.
         forgets = "task_id" in changes and self.task_id not in (None, changes["task_id"])
-        forgets = forgets and not (state is JobState.SUBMITTED and self.task is None)
+        # An id that the provider has never answered to is a person's word, and may be taken back.
+        is_word = state is JobState.UNKNOWN and self.task is None
         pays_again = state is JobState.PLANNED and self.task_id is not None
-        if state not in MOVES[self.state] or forgets or pays_again:
+        if state not in MOVES[self.state] or (forgets and not is_word) or pays_again:
             raise IllegalMove(f"job {self.key} cannot go from {self.state} to {state}")
         if state is JobState.SUBMITTING:
             changes |= {"attempts": self.attempts + 1, "intended_at": at}

@@ -129,8 +129,7 @@ class SeedanceSession:
         if self._opened is not None or self._closing:
             raise SessionClosed("a session is entered once; make a new one")
         self._loop = asyncio.get_running_loop()
-        if self._file is not None:
-            await self._file.open()
+        await self._open_journal()
         if self._given_http is None:
             connector = aiohttp.TCPConnector(limit=_MAX_CONNECTIONS)
             self._http = aiohttp.ClientSession(connector=connector)
@@ -155,6 +154,17 @@ class SeedanceSession:
             operation=self._operation,
         )
         return self
+
+    async def _open_journal(self) -> None:
+        if self._file is not None:
+            await self._file.open()
+        if isinstance(self._journal, SqliteJournal):
+            try:
+                await self._journal.claim(self._account.service)
+            except BaseException:
+                if self._file is not None:
+                    await self._file.close()
+                raise
 
     async def __aexit__(
         self,

@@ -83,6 +83,11 @@ def request_() -> VideoRequest:
     return VideoRequest(model="seedance_2_0_fast_pro", prompt="A cat dancing in the rain")
 
 
+def name(value: object) -> str:
+    """Name a parameter without an address, so that every process names its test alike."""
+    return str(getattr(value, "__qualname__", value))
+
+
 def task_json(status: str, **fields: Any) -> dict[str, Any]:
     answer = {"id": TASK_ID, "object": "video", "created": 1774836724, "model": "m"}
     return {**answer, "status": status, "error": None, **fields}

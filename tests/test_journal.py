@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 
 from seedance_async import (
@@ -105,11 +106,12 @@ async def test_a_record_comes_back_as_it_was(journal: Journal) -> None:
         metadata={"row": 7, "tags": ["a", None]},
         waive=["media.public"],
     )
+    planned = attrs.evolve(record("k", request), name="The cat")
     *_, submitted, _ = life("k", *PATH)
-    put = record("k", request).moved(JobState.SUBMITTING, NOW)
+    put = planned.moved(JobState.SUBMITTING, NOW)
     put = put.moved(JobState.SUBMITTED, submitted.changed_at, task_id="v1", task=TASK)
     put = put.moved(JobState.COMPLETED, NOW, task=TASK, path="/v/1.mp4", size_bytes=9)
-    await journal.plan(record("k", request))
+    await journal.plan(planned)
     await journal.put(put)
     found = await journal.get("k")
     assert found == put
@@ -290,7 +292,8 @@ async def test_an_id_that_a_full_disk_refused_is_written_when_there_is_room(
 
 async def test_an_id_on_disk_is_never_taken_away(on_disk: SqliteJournal) -> None:
     sent = life("k", JobState.SUBMITTING)
-    await write(on_disk, [*sent, sent[-1].moved(JobState.SUBMITTED, NOW, task_id="v1")])
+    accepted = sent[-1].moved(JobState.SUBMITTED, NOW, task_id="v1", task=TASK)
+    await write(on_disk, [*sent, accepted])
     await on_disk.put(sent[-1].moved(JobState.UNKNOWN, NOW))  # by who does not know of it
     found = await on_disk.get("k")
     assert found is not None
@@ -357,6 +360,14 @@ def _foreign(path: Path) -> None:
 def _newer(path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.executescript(f"PRAGMA application_id = {rows.OURS}; PRAGMA user_version = 99;")
+
+
+async def test_a_reader_leaves_no_files_behind(path: Path) -> None:
+    async with SqliteJournal(path) as journal:
+        await write(journal, life("k"))
+    async with SqliteJournal(path, read_only=True) as reader:
+        assert await keys(reader) == ["k"]
+    assert sorted(left.name for left in path.parent.iterdir()) == [path.name]
 
 
 @pytest.mark.parametrize(

@@ -556,14 +556,48 @@ async def test_an_id_that_was_mistyped_can_be_mended_until_it_is_confirmed(
 ) -> None:
     async with at() as session:
         await session.settle("k", task_id="video_mistyped")
-        with pytest.raises(JournalError, match="only unknown jobs"):
-            await session.settle("k", not_created=True)
         await session.settle("k", task_id=TASK_ID)
         await session.generate(request_, key="k")
         with pytest.raises(JournalError, match="k is completed: only unknown jobs are settled"):
             await session.settle("k", task_id="video_other")
         told = [move.task_id for move in await session.history("k")]
-    assert told[-3:] == ["video_mistyped", TASK_ID, TASK_ID]
+    assert told[-4:] == ["video_mistyped", None, TASK_ID, TASK_ID]
+    assert api.count("POST") == 1
+
+
+@pytest.mark.usefixtures("unknown")
+async def test_a_persons_word_can_be_taken_back_until_something_comes_of_it(
+    at: Open, api: ScriptedApi, request_: VideoRequest
+) -> None:
+    async with at() as session:
+        for word in ({"task_id": "video_mistyped"}, {"not_created": True}, {"task_id": TASK_ID}):
+            settled = await session.settle("k", **word)  # type: ignore[arg-type]
+            assert settled.task_id == word.get("task_id")
+        assert (await session.generate(request_, key="k")).id == TASK_ID
+    assert api.count("POST") == 1
+
+
+async def test_a_job_that_was_never_sent_has_no_id_to_be_given(
+    at: Open, api: ScriptedApi, request_: VideoRequest
+) -> None:
+    api.creates = [error(429, Retry_After="60")]
+    async with at() as session:
+        await session._journal.plan(
+            JobRecord(key="k", request=request_, planned_at=dt.datetime.now(dt.UTC))
+        )
+        with pytest.raises(JournalError, match="k is planned: only unknown jobs are settled"):
+            await session.settle("k", task_id=TASK_ID)
+
+
+async def test_a_journal_is_of_one_service(api: ScriptedApi, path: Path) -> None:
+    elsewhere = "https://api.example.com"
+    async with SeedanceSession("key", base_url=api.base_url, journal=path):
+        pass
+    with pytest.raises(JournalError, match="made at a private address, not at api"):
+        async with SeedanceSession("key", base_url=elsewhere, journal=path):
+            pass
+    async with SeedanceSession("key", base_url="http://localhost:9", journal=path):
+        pass  # another private address may be the same emulator, started again
 
 
 @pytest.mark.usefixtures("unknown")
@@ -579,7 +613,7 @@ async def test_settling_refuses_what_cannot_be(
         with pytest.raises(JournalError, match="there is no job other"):
             await session.settle("other", not_created=True)
         await session.submit(request_, key="mine")
-        with pytest.raises(JournalError, match="is of job mine already"):
+        with pytest.raises(JournalError, match="belongs to job mine"):
             await session.settle("k", task_id=TASK_ID)
         assert (await states(session))["k"] == "unknown"
 

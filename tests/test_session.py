@@ -19,7 +19,7 @@ import aiohttp
 import anyio
 import pytest
 from aiohttp import web
-from conftest import DONE, TASK_ID, ScriptedApi, error, never, plain, reset, task_json
+from conftest import DONE, TASK_ID, ScriptedApi, error, name, never, plain, reset, task_json
 
 from seedance_async import (
     Adaptive,
@@ -209,7 +209,7 @@ async def test_a_cancelled_task_is_a_failure(
         plain(200, '{"id": "vid'),
         {**DONE, "id": "video_of_somebody_else"},
     ],
-    ids=str,
+    ids=name,
 )
 async def test_odd_answers_are_believed_neither_way_and_the_id_is_kept(
     scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest, odd: Any
@@ -225,7 +225,7 @@ async def test_odd_answers_are_believed_neither_way_and_the_id_is_kept(
 
 
 @pytest.mark.parametrize(
-    "failure", [reset, error(500), error(502), error(429), error(404)], ids=str
+    "failure", [reset, error(500), error(502), error(429), error(404)], ids=name
 )
 async def test_failed_queries_in_between_do_not_end_a_wait(
     scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest, failure: Any
@@ -336,7 +336,7 @@ def unused_port() -> int:
         plain(200, "<html>"),
     ]
     + [plain(200, '{"id": "vid'), plain(307, Location="/elsewhere")],
-    ids=str,
+    ids=name,
 )
 async def test_a_lost_answer_is_unknown_and_the_create_is_sent_once(
     scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest, lost: Any
@@ -767,7 +767,7 @@ FAR_FUTURE = "Mon, 01 Jan 99999999999 00:00:00 GMT"
         {"id": "req-1", "code": 0, "data": task_json("queued")},
         task_json("queued", created="2026-01-01"),
     ],
-    ids=str,
+    ids=name,
 )
 async def test_an_odd_answer_to_an_accepted_create_keeps_its_id(
     scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest, accepted: Any
@@ -899,7 +899,7 @@ async def test_a_cancellation_that_nobody_asked_for_ends_its_own_job_alone(
         {"id": 12345, "status": "queued"},
         {"id": ["video_1"], "status": 2, "error": [[]]},
     ],
-    ids=str,
+    ids=name,
 )
 async def test_a_success_that_says_no_clear_no_is_unknown(
     scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest, unclear: Any

@@ -23,6 +23,7 @@ MIGRATIONS: tuple[str, ...] = (
         key TEXT NOT NULL UNIQUE,
         digest TEXT NOT NULL,           -- SHA-256 of the body as sent
         request TEXT NOT NULL,          -- JSON: the body as sent, waive, metadata
+        name TEXT,
         state TEXT NOT NULL,
         attempts INTEGER NOT NULL,
         task_id TEXT,
@@ -40,6 +41,12 @@ MIGRATIONS: tuple[str, ...] = (
     ) STRICT;
     CREATE INDEX jobs_on_the_wire ON jobs (place) WHERE state = 'submitting';
     CREATE INDEX jobs_by_task ON jobs (task_id) WHERE task_id IS NOT NULL;
+
+    -- What is said once of all jobs: the service that they were made at.
+    CREATE TABLE facts (
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
 
     -- By place and not by key: what is written together then stands together, and a commit
     -- touches few pages.
@@ -71,16 +78,18 @@ _NUMBERS = ("attempts", "size_bytes")
 _TEXTS = ("task_id", "task_status", "error", "path")
 # What a job is asked for never changes once it is planned.
 _CHANGING = ("state", "answer", *_NUMBERS, *_TEXTS, *_CHANGING_TIMES)
-_COLUMNS = (*_CHANGING, "planned_at", "digest", "request", "key")
+_COLUMNS = (*_CHANGING, "planned_at", "digest", "request", "name", "key")
 _MOVE = ("at", "state", *_TEXTS)
 
 ADD = (
     f"INSERT INTO jobs ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
     " ON CONFLICT (key) DO NOTHING"
 )
-# An id is for ever, whatever a record says that came from before it was known.
+# An id that the provider has answered to is for ever, whatever a record says that came from before.
+_CONFIRMED = "CASE WHEN answer IS NOT NULL THEN task_id END"
 _SETS = (
-    f"{name} = ?" if name != "task_id" else "task_id = coalesce(?, task_id)" for name in _CHANGING
+    f"{name} = coalesce(?, {_CONFIRMED})" if name == "task_id" else f"{name} = ?"
+    for name in _CHANGING
 )
 CHANGE = f"UPDATE jobs SET {', '.join(_SETS)} WHERE key = ?"  # noqa: S608
 READ = f"SELECT place, {', '.join(_COLUMNS)} FROM jobs"  # noqa: S608
@@ -90,6 +99,8 @@ FORGET = (
     f"DELETE FROM moves WHERE place IN (SELECT place FROM jobs WHERE {_OF_KEYS})",  # noqa: S608
     f"DELETE FROM jobs WHERE {_OF_KEYS}",  # noqa: S608
 )
+READ_SERVICE = "SELECT value FROM facts WHERE name = 'service'"
+ADD_SERVICE = "INSERT INTO facts VALUES ('service', ?)"
 READ_MOVES = (
     f"SELECT {', '.join(_MOVE)} FROM moves"  # noqa: S608
     " WHERE place = (SELECT place FROM jobs WHERE key = ?) ORDER BY number"
@@ -106,8 +117,8 @@ class Rows(list[tuple[Any, ...]]):
 def added(record: JobRecord) -> tuple[Any, ...]:
     """Spell *record* for ``ADD``."""
     *changing, key = changed(record)
-    planned_at = record.planned_at.timestamp()
-    return (*changing, planned_at, record.request.digest, _dump_request(record.request), key)
+    asked = (record.request.digest, _dump_request(record.request), _text(record.name))
+    return (*changing, record.planned_at.timestamp(), *asked, key)
 
 
 def changed(record: JobRecord) -> tuple[Any, ...]:

@@ -95,6 +95,21 @@ class SqliteJournal:
             await self.close()
             raise
 
+    async def claim(self, service: str) -> None:
+        """Note once at which service the jobs are made; ids and videos are of no use at another.
+
+        Raises:
+            JournalError: They were made at another service, or it cannot be written.
+        """
+        known = [name for (name,) in await self._read(rows.READ_SERVICE)]
+        if known and known[0] != service:
+            message = f"the journal {self.path} has jobs made at {known[0]}, not at {service}"
+            raise JournalError(f"{message}: keep a journal for each")
+        if not known:
+            with self._explaining("write"):
+                await self._opened.execute_fetchall(rows.ADD_SERVICE, (service,))
+                await self._opened.commit()
+
     async def close(self) -> None:
         """Write what is waiting and close the file; may be called again."""
         await finish(self._close())
@@ -111,6 +126,15 @@ class SqliteJournal:
         finally:
             if self._lock is not None:
                 self._lock.release()
+        if self._read_only and db is not None:
+            await self._tidy_up()
+
+    async def _tidy_up(self) -> None:
+        """Remove the files that SQLite makes for a reader, and leaves behind if it is the last."""
+        if self.path.with_name(f"{self.path.name}-wal").exists() and not is_written(self.path):
+            with contextlib.suppress(JournalError):
+                async with SqliteJournal(self.path):
+                    pass
 
     async def __aenter__(self) -> Self:
         await self.open()
