@@ -128,18 +128,19 @@ class Calls:
         """
         if self.checks_hosts:
             job.request.check_submission()
-        async with self.ledger.alone(key):
+        async with self.ledger.alone(key) as had_to_wait:
             tracked = await self.ledger.plan(key, job.request, job.name)
             self.events.emit(Planned(key=key, index=index, name=job.name))
             if tracked.record.state is JobState.SUBMITTING:
                 # Whoever sent it is gone, or could not write down what became of it.
                 await self.ledger.move(tracked, JobState.UNKNOWN, error=LEFT)
             record = tracked.record
-            if record.state is JobState.UNKNOWN and on_unknown == "leave":
+            # What became unknown a moment ago was not meant by who said so before.
+            if record.state is JobState.UNKNOWN and (on_unknown == "leave" or had_to_wait):
                 raise _left_unknown(record)
-            if record.state is JobState.UNKNOWN or _may_go_again(record):
+            if _may_go_again(record):
                 await self.ledger.move(tracked, JobState.PLANNED)
-            if tracked.record.state is JobState.PLANNED:
+            if tracked.record.state in (JobState.PLANNED, JobState.UNKNOWN):
                 return Taken(job=tracked, hint_s=await self._submit(tracked))
         self.events.emit(Resumed(key=key, task_id=record.task_id, status=record.task_status))
         return Taken(job=tracked, is_known=True)
@@ -194,7 +195,7 @@ class Calls:
         Returns:
             The provider's hint when to ask, in seconds; or that it may be sent again.
         """
-        request = job.record.request
+        before, request = job.record, job.record.request
         body = wire.dump(request.to_wire())
         await self._intend(job)
         judge = functools.partial(
@@ -217,17 +218,20 @@ class Calls:
             await self._accepted(job, verdict)
             return wire.retry_after_s(reply.headers, now) if isinstance(reply, Answer) else None
         if isinstance(verdict, Again):
-            await self.ledger.move(job, JobState.PLANNED, error=verdict.error.message)
+            await self.ledger.move(job, before.state, error=verdict.error.message)
             return verdict
-        await self._failed(job, verdict)
+        await self._failed(job, verdict, was_unknown=before.state is JobState.UNKNOWN)
         raise verdict
 
     async def _intend(self, job: TrackedJob) -> None:
-        planned = job.record
+        before = job.record
         try:
             await self.ledger.move(job, JobState.SUBMITTING)
+        except asyncio.CancelledError:
+            await self.ledger.move(job, before.state, error=before.error)  # nothing was sent
+            raise
         except BaseException:
-            job.record = planned  # nothing was sent
+            job.record = before
             raise
 
     def _secrets(self, request: VideoRequest | None) -> tuple[str, ...]:
@@ -237,9 +241,12 @@ class Calls:
     def _kept(self, job: TrackedJob, task: TaskState) -> TaskState:
         """Give what is written down of an answer: the key is nobody's business."""
         key = self.transport.api_key
-        if not wire.quotes(task, key):
-            return task
-        return wire.without(task, key, secrets(job.record.request))
+        try:
+            if not wire.quotes(task, key):
+                return task
+            return wire.without(task, key, secrets(job.record.request))
+        except (RecursionError, ValueError):  # nested too deep to be spelled again
+            return TaskState(id=task.id, status=task.status)
 
     async def _accepted(self, job: TrackedJob, task: TaskState) -> None:
         self._accepted_count += 1
@@ -255,15 +262,21 @@ class Calls:
         if phase(task) in (Phase.COMPLETED, Phase.FAILED):
             await self._changed(job, task)
 
-    async def _failed(self, job: TrackedJob, error: SeedanceError) -> None:
+    async def _failed(
+        self, job: TrackedJob, error: SeedanceError, *, was_unknown: bool = False
+    ) -> None:
         lost = isinstance(error, SubmissionUnknown)
-        state = JobState.UNKNOWN if lost else JobState.FAILED
+        # That it is refused now says nothing of the create whose answer was lost before.
+        state = JobState.UNKNOWN if lost or was_unknown else JobState.FAILED
         self.events.emit(Failed(key=job.key, reason=error.message))
         try:
-            await self.ledger.move(job, state, error=error.message)
+            if job.record.state is not JobState.UNKNOWN:
+                await self.ledger.move(job, state, error=error.message)
         except JournalError as unwritten:
             # What became of the job matters more than that it could not be written down.
             raise error from unwritten
+        if job.record.state is JobState.UNKNOWN and not lost:
+            raise _left_unknown(job.record) from error
 
     def watch_taken(self, taken: Taken, timeout_s: float | None) -> Watch:
         """Begin to wait for a job's task, at most *timeout_s* seconds from now."""
@@ -332,7 +345,8 @@ class Calls:
     async def _changed(self, job: TrackedJob | None, task: TaskState) -> None:
         key, state, reason = key_in(job), _STATES[phase(task)], task.error or "no reason given"
         try:
-            if job is not None and job.record.state is JobState.SUBMITTED:
+            # A person may have given the job another id meanwhile.
+            if job is not None and job.waits_for(task.id):
                 error = reason if state is JobState.FAILED else None
                 await self.ledger.move(job, state, task=self._kept(job, task), error=error)
         # The id is on record, so the job can be taken up; a video must not be lost over it.

@@ -95,7 +95,7 @@ class Fetches:
             if fresh is None:
                 raise
             written, size_bytes = await fetch(url=fresh)
-        if job is not None:
+        if job is not None and job.record.task_id == video.id:
             await self._on_disk(job, written, size_bytes)
         self.events.emit(Downloaded(key=key_in(job), task_id=video.id, size_bytes=size_bytes))
         return written

@@ -41,6 +41,10 @@ class TrackedJob:
         """The job's key."""
         return self.record.key
 
+    def waits_for(self, task_id: str) -> bool:
+        """Tell whether this is its task, and not ended; a person may give it another id."""
+        return self.record.state is JobState.SUBMITTED and self.record.task_id == task_id
+
 
 def key_in(job: TrackedJob | None) -> str | None:
     """Give the key of a job; None for a task that belongs to none."""
@@ -60,13 +64,19 @@ class Ledger:
         self._busy: dict[str, anyio.Event] = {}
 
     @contextlib.asynccontextmanager
-    async def alone(self, key: str) -> AsyncIterator[None]:
-        """Keep everybody else out who is about to plan, send or settle the job of *key*."""
+    async def alone(self, key: str) -> AsyncIterator[bool]:
+        """Keep everybody else out who is about to plan, send or settle the job of *key*.
+
+        Yields:
+            Whether somebody else was about it before.
+        """
+        had_to_wait = False
         while (busy := self._busy.get(key)) is not None:
+            had_to_wait = True
             await busy.wait()
         self._busy[key] = anyio.Event()
         try:
-            yield
+            yield had_to_wait
         finally:
             self._busy.pop(key).set()
 
@@ -133,8 +143,7 @@ class Ledger:
             return job.record
 
     def _track(self, record: JobRecord) -> TrackedJob:
-        job = self._tracked[record.key] = TrackedJob(record)
-        return job
+        return self._tracked.setdefault(record.key, TrackedJob(record))
 
 
 async def _explained(record: JobRecord, writing: Awaitable[T]) -> T:

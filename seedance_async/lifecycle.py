@@ -38,7 +38,7 @@ MOVES: Mapping[JobState, frozenset[JobState]] = {
     JobState.COMPLETED: frozenset({JobState.COMPLETED}),
     # Only what never became a task: refused, it cost nothing, and may be tried another day.
     JobState.FAILED: frozenset({JobState.PLANNED}),
-    JobState.UNKNOWN: frozenset({JobState.PLANNED, JobState.SUBMITTED}),
+    JobState.UNKNOWN: frozenset({JobState.PLANNED, JobState.SUBMITTED, JobState.SUBMITTING}),
 }
 
 #: What is wrong with a job that is found ``submitting`` when nobody can be sending it.

@@ -3,6 +3,8 @@
 Knows no spelling of the wire (``wire`` does) and no rule (``rules`` does); sends nothing.
 """
 
+import contextlib
+import copy
 import difflib
 import hashlib
 import json
@@ -43,8 +45,12 @@ def _private(value: Any) -> str:
 
 
 def _metadata(given: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    value: Any = given
-    return dict(value) if isinstance(value, Mapping) else value
+    if not isinstance(given, Mapping):
+        return given
+    # Whatever the caller does to it later must not reach what is written down.
+    with contextlib.suppress(Exception):  # what cannot be copied is no JSON, and told as that
+        return copy.deepcopy(dict(given))
+    return dict(given)
 
 
 @attrs.frozen(kw_only=True)
@@ -267,7 +273,8 @@ def _name_violations(line: Mapping[str, Any]) -> Iterator[Violation]:
 
 
 def _valid(text: str) -> bool:
-    return text.encode(errors="replace").decode() == text
+    # SQLite's own functions take a NUL for the end.
+    return text.encode(errors="replace").decode() == text and "\0" not in text
 
 
 def _json_violations(field: str, value: Any) -> Iterator[Violation]:

@@ -44,8 +44,9 @@ from seedance_async.transport import DEFAULT_TIMEOUT, Transport
 from seedance_async.watch import check_timeout
 
 _MAX_CONNECTIONS = 100  # aiohttp's own default, stated because batches rest on it
-# What a closing session waits for: a create under way may take the whole of its timeout.
-_CLOSING_MARGIN_S = 5.0
+# What a closing session waits for: a create under way may take the whole of its timeout, and its
+# record the whole of what a journal waits for a file that somebody else holds.
+_CLOSING_MARGIN_S = 30.0
 _KEY_DIGITS = 12  # of a job that nobody will look for by its key
 
 

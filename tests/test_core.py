@@ -55,7 +55,8 @@ def test_only_the_moves_of_the_table_are_legal(start: JobState, end: JobState) -
 def test_a_sent_job_never_goes_back_to_planned_but_by_a_persons_word_or_a_refusal() -> None:
     assert JobState.PLANNED not in MOVES[JobState.SUBMITTED]
     assert {start for start in JobState if JobState.SUBMITTING in MOVES[start]} == {
-        JobState.PLANNED
+        JobState.PLANNED,
+        JobState.UNKNOWN,  # where a person says so
     }
 
 

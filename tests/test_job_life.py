@@ -534,6 +534,7 @@ class JobLives(RuleBasedStateMachine):
         self.told: dict[str, Sequence[Move]] = {}
         self.released: Counter[str] = Counter()  # how often a person let an unknown job go again
         self.resubmitted: Counter[str] = Counter()
+        self.are_unknown: set[str] = set()  # resubmitted, and not known to be accepted
         self.mistyped: set[str] = set()
         self.lives = 0
 
@@ -653,6 +654,8 @@ class JobLives(RuleBasedStateMachine):
                 continue
             fate = sent[name].fate
             means = (fate.means or PLANNED) if fate else UNKNOWN
+            if name in self.are_unknown and means in (PLANNED, FAILED):
+                means = UNKNOWN
             then = {SUBMITTED, COMPLETED, FAILED} if means is SUBMITTED else {means}
             assert self.seen[name].state in then, (name, fate)
 
@@ -679,12 +682,16 @@ class JobLives(RuleBasedStateMachine):
         if not self._goes_out(name, on_unknown):
             assert record is not None
             return record.state
-        if record is not None and record.state is UNKNOWN:
-            self.released[name] += 1
-            self.resubmitted[name] += 1
-            for create in self.provider.of(name):
-                create.is_given_up = True
-        return next(fate.means for fate in (*its, ACCEPTED) if fate.means is not None)
+        foreseen = next(fate.means for fate in (*its, ACCEPTED) if fate.means is not None)
+        if record is None or record.state is not UNKNOWN:
+            self.are_unknown.discard(name)
+            return foreseen
+        self.are_unknown.add(name)
+        self.resubmitted[name] += 1
+        for create in self.provider.of(name):
+            create.is_given_up = True
+        # That it is refused now says nothing of the create whose answer was lost.
+        return UNKNOWN if foreseen is FAILED else foreseen
 
     def _submitting(self, name: str, on_unknown: Any = "leave") -> Coroutine[Any, Any, Any]:
         if name == "anonymous":
@@ -1000,6 +1007,8 @@ class JobLives(RuleBasedStateMachine):
             return
         if record is not None and record.state is SUBMITTED and record.task is None:
             return  # what a person said may be mended until the provider has answered to it
+        if record is not None and record.state is PLANNED and record.attempts:
+            return  # and that there was no task, until it is sent again
         said = {"not_created": True} if not_created else {"task_id": task_id}
         result = self.play([], self.life.session.settle(job_key(name), **said))
         if result is not None:
@@ -1095,8 +1104,10 @@ class JobLives(RuleBasedStateMachine):
                 assert then.task_id == one.task_id, "an id changed"
                 assert then.state in (SUBMITTED, COMPLETED, FAILED)
         states = [move.state for move in moves]
-        again = sum(pair == (UNKNOWN, PLANNED) for pair in itertools.pairwise(states))
-        assert again <= self.released[name], f"{name} was unknown, and sent again by itself"
+        again = Counter(itertools.pairwise(states))
+        by_itself = f"{name} was unknown, and sent again by itself"
+        assert again[UNKNOWN, PLANNED] <= self.released[name], by_itself
+        assert not again[UNKNOWN, SUBMITTING] or self.resubmitted[name], by_itself
         assert states.count(SUBMITTING) == record.attempts
         assert (moves[-1].state, moves[-1].task_id) == (record.state, record.task_id)
         assert record.state is not SUBMITTING or self._is_busy(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import errno
 import multiprocessing
 import os
 import shutil
@@ -29,7 +30,7 @@ from seedance_async import (
     TaskState,
     VideoRequest,
 )
-from seedance_async.journal import rows
+from seedance_async.journal import rows, sqlite
 
 NOW = dt.datetime(2026, 3, 30, 12, 0, tzinfo=dt.UTC)
 REQUEST = VideoRequest(model="seedance_2_0_pro", prompt="A cat")
@@ -129,9 +130,10 @@ async def test_planning_a_known_key_changes_nothing_and_tells_what_is_known(
 
 
 async def test_a_job_is_found_by_its_task(journal: Journal) -> None:
-    await write(journal, life("k", *PATH[:1]))
+    lived = life("k", *PATH, task_id="v1")
+    await journal.plan(lived[0])
     assert await journal.by_task("v1") is None
-    await write(journal, life("k", *PATH, task_id="v1"))
+    await write(journal, lived)
     found = await journal.by_task("v1")
     assert found is not None
     assert found.key == "k"
@@ -473,3 +475,65 @@ asyncio.run(main())
     ran = await run(script, path)
     assert "cannot write the journal" in ran.stdout, ran.stderr
     assert await reopened(path) == []
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "journal = SqliteJournal(sys.argv[1]); await journal.open(); sys.exit(3)",
+        "session = SeedanceSession('k', journal=sys.argv[1]); await session.__aenter__(); 1 / 0",
+    ],
+)
+async def test_a_program_that_closes_nothing_ends(path: Path, script: str) -> None:
+    program = f"""
+import asyncio, sys
+from seedance_async import SeedanceSession, SqliteJournal
+kept = []
+async def main():
+    global journal, session
+    {script}
+asyncio.run(main())
+"""
+    ran = await asyncio.wait_for(run(program, path), 60)
+    assert ran.returncode in (1, 3)
+
+
+async def test_a_file_that_stays_busy_fails_those_who_wait_together(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_BUSY_S", 0.3)
+    async with SqliteJournal(path) as journal:
+        statements: list[str] = []
+        assert journal._db is not None
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await journal._db.set_trace_callback(statements.append)
+            planned = [journal.plan(record(f"k{number}")) for number in range(20)]
+            ended = await asyncio.gather(*planned, return_exceptions=True)
+            other.execute("ROLLBACK")
+        assert all(isinstance(end, JournalError) for end in ended)
+        assert statements.count("BEGIN IMMEDIATE") <= 2
+        await journal.plan(record("later"))
+        assert await keys(journal) == ["later"]
+
+
+async def test_a_file_system_without_locks_is_told_as_what_it_is(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with pytest.raises(JournalError, match=r"cannot write the journal .*: No locks available"):
+        await SqliteJournal(path).open()
+
+
+async def test_a_row_that_cannot_be_read_hurts_no_other_job(on_disk: SqliteJournal) -> None:
+    for key in "ab":
+        await on_disk.plan(record(key))
+    assert on_disk._db is not None
+    await on_disk._db.execute_fetchall("UPDATE jobs SET request = '{}' WHERE key = 'a'")
+    await on_disk._db.commit()
+    planned = [on_disk.plan(record(key)) for key in "abc"]
+    ended = await asyncio.gather(*planned, return_exceptions=True)
+    assert [isinstance(end, JournalError) for end in ended] == [True, False, False]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from aiohttp import web
 from conftest import DONE, TASK_ID, ScriptedApi, error, never, plain, reset, task_json
 
 from seedance_async import (
@@ -26,6 +28,7 @@ from seedance_async import (
     Retries,
     SeedanceSession,
     ServiceUnavailable,
+    SqliteJournal,
     SubmissionUnknown,
     VideoExpired,
     VideoFailed,
@@ -34,6 +37,7 @@ from seedance_async import (
 )
 from seedance_async.emulator import Emulator, Fault, FaultPlan
 from seedance_async.events import Event
+from seedance_async.paid import abandon
 
 Open = Callable[..., contextlib.AbstractAsyncContextManager[SeedanceSession]]
 
@@ -703,3 +707,173 @@ async def test_lost_answers_are_all_accounted_for(tmp_path: Path) -> None:
         assert sorted(statuses(report)) == ["skipped"] * 3 + ["unknown"] * 2
         assert known < set(emulator.accepted_ids)
         assert emulator.stats.accepted == 5
+
+
+# --- attacks
+
+
+async def test_a_key_with_a_nul_is_refused(session: SeedanceSession, emulator: Emulator) -> None:
+    with pytest.raises(InvalidRequest, match=r"key\.text"):
+        await session.submit(requests(1)[0], key="a\0b")
+    assert emulator.stats.accepted == 0
+
+
+async def test_two_sessions_on_one_journal_object_pay_once(
+    api: ScriptedApi, path: Path, request_: VideoRequest
+) -> None:
+    """The journal itself holds the intent, whatever else is wrong."""
+    api.creates = [error(429, Retry_After="5"), task_json("queued")]
+    ended: list[object] = []
+
+    async def submit(session: SeedanceSession) -> None:
+        try:
+            ended.append((await session.submit(request_, key="k")).id)
+        except JournalError as refused:
+            ended.append(refused.message)
+
+    async with SqliteJournal(path) as journal:
+        one = SeedanceSession("key", base_url=api.base_url, journal=journal)
+        other = SeedanceSession("key", base_url=api.base_url, journal=journal)
+        async with one, other, anyio.create_task_group() as group:
+            group.start_soon(submit, one)
+            group.start_soon(submit, other)
+        (job,) = [job async for job in journal.records()]
+    assert job.task_id == TASK_ID
+    assert sum(status == TASK_ID for status in ended) == 1
+    assert any("another program is sending it" in str(status) for status in ended)
+    assert api.count("POST") == 2  # the one that was refused for the rate, and one that was paid
+
+
+async def test_a_link_to_a_journal_is_that_journal(again: Open, path: Path) -> None:
+    link = path.with_name("link.sqlite")
+    async with again():
+        link.symlink_to(path)
+        with pytest.raises(JournalError, match="is being written by this process"):
+            await SqliteJournal(link).open()
+
+
+async def test_another_current_folder_changes_no_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "a")
+    first = SqliteJournal("journal.sqlite")
+    await first.open()
+    monkeypatch.chdir(tmp_path / "b")
+    async with SqliteJournal("journal.sqlite"):
+        await first.close()
+        with pytest.raises(JournalError, match="being written"):
+            await SqliteJournal("journal.sqlite").open()
+
+
+async def test_of_many_who_resubmit_at_once_one_sends(
+    at: Open, api: ScriptedApi, request_: VideoRequest
+) -> None:
+    api.creates = [reset]
+    ended: list[BaseException] = []
+
+    async def submit(session: SeedanceSession) -> None:
+        try:
+            await session.submit(request_, key="k", on_unknown="resubmit")
+        except SubmissionUnknown as unknown:
+            ended.append(unknown)
+
+    for sent in (1, 2):
+        async with at() as session, anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(submit, session)
+        assert (len(ended), api.count("POST")) == (5 * sent, sent)
+
+
+@pytest.mark.parametrize("answer", [error(402), error(422), error(429, Retry_After="9999")])
+@pytest.mark.usefixtures("unknown")
+async def test_a_resubmission_that_was_not_accepted_leaves_the_job_unknown(
+    at: Open, api: ScriptedApi, request_: VideoRequest, answer: Any
+) -> None:
+    api.creates = [answer]
+    job = Job(request=request_, key="k")
+    async with at() as session:
+        (outcome,) = (await session.run_batch([job], on_unknown="resubmit")).outcomes
+        assert await states(session) == {"k": "unknown"}
+    assert outcome.status == "unknown"
+    assert isinstance(outcome.error, SubmissionUnknown)
+    sent = api.count("POST")
+    async with at() as session:
+        assert statuses(await session.run_batch([job])) == ["unknown"]
+        assert (await session.settle("k", task_id=TASK_ID)).task_id == TASK_ID
+    assert api.count("POST") == sent
+
+
+async def test_metadata_that_is_changed_later_hurts_nobody(at: Open, api: ScriptedApi) -> None:
+    tags: list[object] = ["a"]
+    request = VideoRequest(model="seedance_2_0_pro", prompt="A cat", metadata={"tags": tags})
+    tags.append({"not", "JSON"})
+    async with at() as session:
+        report = await session.run_batch([Job(request=request, key="k"), *requests(3)])
+        (job, *_) = [job async for job in session.jobs()]
+    assert statuses(report) == ["completed"] * 4
+    assert job.request.metadata == {"tags": ["a"]}
+
+
+@pytest.mark.parametrize("depth", [300, 900, 960, 980, 990])
+async def test_an_answer_that_is_nested_too_deep_keeps_its_id_and_hurts_nobody(
+    at: Open, api: ScriptedApi, depth: int
+) -> None:
+    body = json.dumps(task_json("queued"))[:-1] + ', "odd": ' + "[" * depth + "]" * depth + "}"
+    api.creates = [plain(200, body), task_json("queued")]
+    async with at() as session:
+        report = await session.run_batch(requests(3), max_in_flight=1)
+        ids = [job.task_id async for job in session.jobs()]
+    assert statuses(report)[1:] == ["completed"] * 2
+    assert ids[0] == TASK_ID or statuses(report)[0] == "unknown"
+
+
+async def test_a_video_of_a_mistyped_id_is_not_the_jobs(
+    at: Open, api: ScriptedApi, request_: VideoRequest
+) -> None:
+    api.creates = [reset]
+    async with at() as session:
+        with pytest.raises(SubmissionUnknown):
+            await session.submit(request_, key="k")
+        await session.settle("k", task_id="video_of_somebody_else")
+
+        async def mended(_: web.Request) -> web.Response:
+            await session.settle("k", task_id=TASK_ID)
+            return web.json_response({**DONE, "id": "video_of_somebody_else"})
+
+        api.queries = [mended]
+        await (await session.submit(request_, key="k")).wait()
+        (job,) = [job async for job in session.jobs()]
+    assert (job.state, job.task_id, job.video_url) == (JobState.SUBMITTED, TASK_ID, None)
+
+
+async def test_giving_up_while_the_intent_is_written_leaves_the_job_unsent(
+    api: ScriptedApi, request_: VideoRequest
+) -> None:
+    class Slow(MemoryJournal):
+        async def put(self, record: JobRecord) -> None:
+            if record.state is JobState.SUBMITTING:
+                await anyio.sleep(5)
+            await super().put(record)
+
+    async with SeedanceSession("key", base_url=api.base_url, journal=Slow()) as session:
+        async with anyio.create_task_group() as group:
+            group.start_soon(session.submit, request_)
+            await anyio.sleep(1)
+            abandon()
+            group.cancel_scope.cancel()
+        assert list((await states(session)).values()) == ["planned"]
+    assert api.count("POST") == 0
+
+
+async def test_a_journal_that_is_removed_while_in_use_stops_what_costs_money(
+    again: Open, emulator: Emulator, path: Path
+) -> None:
+    async with again() as session:
+        await session.run_batch(requests(1))
+        path.unlink()
+        (outcome,) = (await session.run_batch(requests(2)[1:])).outcomes
+    assert isinstance(outcome.error, JournalError)
+    assert "removed or replaced while in use" in outcome.error.message
+    assert emulator.stats.accepted == 1

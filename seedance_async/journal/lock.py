@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import errno
 import json
 import os
 import platform
@@ -16,6 +17,10 @@ from typing import BinaryIO
 
 from seedance_async.errors import JournalError
 from seedance_async.locking import lock
+
+# What an operating system says of a lock that somebody else holds; anything else is a file system
+# that has none.
+_HELD = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK})
 
 
 class WriterLock:
@@ -43,7 +48,8 @@ class WriterLock:
         if not self._file.closed:
             # Windows removes no open file; there it stays behind, and does no harm.
             with contextlib.suppress(OSError):
-                self._path.unlink()
+                if _is_there(self._file, self._path):
+                    self._path.unlink()
             self._file.close()
 
     def _locked(self, journal: Path) -> BinaryIO:
@@ -51,9 +57,11 @@ class WriterLock:
             file = self._path.open("ab+")
             try:
                 lock(file)
-            except OSError:
+            except OSError as exc:
                 holder = _holder(file)
                 file.close()
+                if exc.errno not in _HELD:
+                    raise
                 message = f"the journal {journal} is being written by {holder}: one at a time"
                 raise JournalError(message) from None
             if _is_there(file, self._path):
@@ -73,10 +81,8 @@ def is_written(journal: Path) -> bool:
     try:
         with _beside(journal).open("rb") as file:
             lock(file)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
+    except OSError as exc:
+        return exc.errno in _HELD
     return False
 
 

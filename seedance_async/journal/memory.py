@@ -48,7 +48,7 @@ class MemoryJournal:
 
     def _forget(self, key: str) -> None:
         # A job that failed unsent may have been sent again since, and is not settled any more.
-        if self._records[key].state in _SETTLED:
+        if key in self._records and self._records[key].state in _SETTLED:
             self._keys.pop(self._records.pop(key).task_id or "", None)
             del self._moves[key]
 

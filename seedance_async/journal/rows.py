@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 from collections.abc import Sequence
@@ -92,12 +93,13 @@ _SETS = (
     for name in _CHANGING
 )
 CHANGE = f"UPDATE jobs SET {', '.join(_SETS)} WHERE key = ?"  # noqa: S608
+# A create is sent by one: whoever counted the same attempt as well has changed the row before.
+INTEND = f"{CHANGE} AND state IN ('planned', 'unknown') AND attempts = ? - 1"
 READ = f"SELECT place, {', '.join(_COLUMNS)} FROM jobs"  # noqa: S608
-_OF_KEYS = "key IN (SELECT value FROM json_each(?))"
-READ_KEYS = f"{READ} WHERE {_OF_KEYS}"
+READ_KEY = f"{READ} WHERE key = ?"
 FORGET = (
-    f"DELETE FROM moves WHERE place IN (SELECT place FROM jobs WHERE {_OF_KEYS})",  # noqa: S608
-    f"DELETE FROM jobs WHERE {_OF_KEYS}",  # noqa: S608
+    "DELETE FROM moves WHERE place = (SELECT place FROM jobs WHERE key = ?)",
+    "DELETE FROM jobs WHERE key = ?",
 )
 READ_SERVICE = "SELECT value FROM facts WHERE name = 'service'"
 ADD_SERVICE = "INSERT INTO facts VALUES ('service', ?)"
@@ -125,7 +127,7 @@ def changed(record: JobRecord) -> tuple[Any, ...]:
     """Spell *record* for ``CHANGE``."""
     return (
         record.state.value,
-        None if record.task is None else json.dumps(record.task.raw),
+        _answer(record.task),
         record.attempts,
         record.size_bytes,
         _text(record.task_id),
@@ -139,6 +141,11 @@ def changed(record: JobRecord) -> tuple[Any, ...]:
         _unix(record.downloaded_at),
         record.key,
     )
+
+
+def intended(record: JobRecord) -> tuple[Any, ...]:
+    """Spell *record* for ``INTEND``."""
+    return (*changed(record), record.attempts)
 
 
 def read(row: Sequence[Any]) -> JobRecord:
@@ -158,6 +165,13 @@ def read_move(row: Sequence[Any]) -> Move:
     """Read a row of ``READ_MOVES``."""
     fields = dict(zip(_MOVE, row, strict=True))
     return Move(**fields | {"at": _moment(fields["at"]), "state": JobState(fields["state"])})
+
+
+def _answer(task: wire.TaskState | None) -> str | None:
+    # Nested beyond what can be spelled: the id matters more than what was said besides.
+    with contextlib.suppress(RecursionError, ValueError, TypeError):
+        return None if task is None else json.dumps(task.raw)
+    return None
 
 
 def _text(value: str | None) -> str | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import json
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -27,8 +26,8 @@ from seedance_async.paid import finish
 if TYPE_CHECKING:
     import aiosqlite
 
-_PAGE = 500  # records read at a time: a journal may be larger than memory
-_BUSY_S = 30.0  # a backup or a person's query holds the file shortly; our choice
+_PAGE = 100  # records read at a time: some milliseconds of the event loop's time
+_BUSY_S = 10.0  # a backup or a person's query holds the file shortly; our choice
 # A process that is just ending, or one that looks whether there is a writer, holds the lock.
 _LOCK_TRIES, _LOCK_PAUSE_S = 5, 0.1
 
@@ -62,11 +61,13 @@ class SqliteJournal:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False) -> None:
-        self.path = Path(path)
+        # Resolved: a link must not lead to a lock of its own, nor another current folder.
+        self.path = Path(os.path.realpath(path))
         self._read_only = read_only
         self._lock: WriterLock | None = None
         self._db: aiosqlite.Connection | None = None
         self._is_left = False
+        self._file_id: tuple[int, int] | None = None
         self._waiting: list[_Waiting] = []
         self._committing: anyio.Event | None = None
 
@@ -115,17 +116,20 @@ class SqliteJournal:
         await finish(self._close())
 
     async def _close(self) -> None:
+        db = self._db
         try:
             while self._committing is not None:
                 await self._commit()
-            if self._waiting and self._db is not None:
+            if self._waiting and db is not None:
                 await self._commit()
-            db, self._db = self._db, None
-            if db is not None:
-                await db.close()
         finally:
-            if self._lock is not None:
-                self._lock.release()
+            self._db = None
+            try:
+                if db is not None:
+                    await db.close()
+            finally:
+                if self._lock is not None:
+                    self._lock.release()
         if self._read_only and db is not None:
             await self._tidy_up()
 
@@ -167,11 +171,14 @@ class SqliteJournal:
         uri = f"{self.path.absolute().as_uri()}?mode={'ro' if self._read_only else 'rwc'}"
         with self._explaining("open"):
             # IMMEDIATE: a transaction begins with the first change, and has the file at once.
-            self._db = await aiosqlite.connect(
-                uri, uri=True, isolation_level="IMMEDIATE", timeout=_BUSY_S
-            )
+            opening = aiosqlite.connect(uri, uri=True, isolation_level="IMMEDIATE", timeout=_BUSY_S)
+            # A program that ends without closing its session must end. What was put is safe.
+            thread: Any = getattr(opening, "_thread", opening)
+            thread.daemon = True
+            self._db = await opening
             # Prints nothing of what it holds: asyncio's debug mode logs what callbacks are given.
             self._db.row_factory = sqlite3.Row
+        self._file_id = _file_id(self.path)
 
     async def _migrate(self) -> None:
         version = await self._version()
@@ -221,11 +228,12 @@ class SqliteJournal:
     @contextlib.contextmanager
     def _explaining(self, verb: str) -> Iterator[None]:
         """Turn what SQLite may raise in the block into a ``JournalError``."""
-        import sqlite3  # noqa: PLC0415 -- as above
-
         try:
             yield
-        except (sqlite3.Error, OSError, ValueError, OverflowError) as exc:
+        except JournalError:
+            raise
+        # SQLite's own errors, and whatever a record, or a row, may hold that cannot be spelled.
+        except Exception as exc:
             raise JournalError(f"cannot {verb} the journal {self.path}: {exc}") from exc
 
     async def plan(self, record: JobRecord) -> JobRecord:
@@ -282,36 +290,54 @@ class SqliteJournal:
         finally:
             for waiting in gathered:
                 waiting.is_tried = True
-            # A full disk may have room again before the end, and an id must not be forgotten.
-            self._waiting[:0] = [
-                _Waiting(each.record) for each in gathered if each.error and each.record.task_id
-            ]
+            self._waiting[:0] = self._unwritten_ids(gathered)
+
+    def _unwritten_ids(self, gathered: Sequence[_Waiting]) -> list[_Waiting]:
+        """Give what is to be tried again: a full disk may have room by then.
+
+        An id must not be forgotten; but nothing older is written over what came later.
+        """
+        latest = {each.record.key: each.record for each in (*gathered, *self._waiting)}
+        return [
+            _Waiting(each.record)
+            for each in gathered
+            if each.error and each.record.task_id and latest[each.record.key] is each.record
+        ]
 
     async def _attempt(self, group: Sequence[_Waiting]) -> None:
         try:
             with self._explaining("write"):
                 await self._write(group)
         except JournalError as error:
-            if len(group) > 1:  # what is wrong with one record must not hurt the others
-                for waiting in group:
+            if len(group) > 1 and not _is_of_the_file(error.__cause__):
+                for waiting in group:  # what is wrong with one record must not hurt the others
                     await self._attempt([waiting])
                 return
-            group[0].error = JournalError(error.message, group[0].record.task_id)
-            group[0].error.__cause__ = error.__cause__
+            for waiting in group:
+                waiting.error = JournalError(error.message, waiting.record.task_id)
+                waiting.error.__cause__ = error.__cause__
         else:
             for waiting in group:
                 waiting.error = None
 
     async def _write(self, group: Sequence[_Waiting]) -> None:
         news = [waiting for waiting in group if waiting.is_new]
+        old = [waiting.record for waiting in group if not waiting.is_new]
+        intents = [record for record in old if record.state is JobState.SUBMITTING]
+        if intents and _file_id(self.path) != self._file_id:
+            raise JournalError(f"the journal {self.path} was removed or replaced while in use")
+        changes = [record for record in old if record.state is not JobState.SUBMITTING]
         added = rows.Rows(rows.added(waiting.record) for waiting in news)
-        changed = rows.Rows(rows.changed(each.record) for each in group if not each.is_new)
         db = self._opened
         try:
-            # Changes first: what is looked up below must be as new as they are.
-            if changed:
-                cursor = await db.executemany(rows.CHANGE, changed)
-                _check_planned(cursor.rowcount == len(changed))
+            # Changes before what is looked up, which must be as new as they are.
+            for statement, values in (
+                (rows.INTEND, rows.Rows(map(rows.intended, intents))),
+                (rows.CHANGE, rows.Rows(map(rows.changed, changes))),
+            ):
+                if values:
+                    cursor = await db.executemany(statement, values)
+                    _check_changed(statement, cursor.rowcount == len(values))
             if added:
                 cursor = await db.executemany(rows.ADD, added)
                 if cursor.rowcount < len(added):
@@ -322,10 +348,8 @@ class SqliteJournal:
             raise
 
     async def _look_up(self, plans: Sequence[_Waiting]) -> None:
-        keys = json.dumps([waiting.record.key for waiting in plans])
-        known = {record.key: record for record in await self._jobs(rows.READ_KEYS, keys)}
         for waiting in plans:
-            waiting.known = known.get(waiting.record.key)
+            (waiting.known,) = await self._jobs(rows.READ_KEY, waiting.record.key)
 
     async def forget(self, keys: Iterable[str]) -> None:
         """Remove the jobs of *keys* and their histories, as if they had never been planned.
@@ -338,14 +362,14 @@ class SqliteJournal:
         while self._committing is not None:
             await self._commit()
         with self._sole_writer():
-            await finish(self._forget(json.dumps(list(keys))))
+            await finish(self._forget(rows.Rows((key,) for key in keys)))
 
-    async def _forget(self, keys: str) -> None:
+    async def _forget(self, keys: rows.Rows) -> None:
         db = self._opened
         with self._explaining("write"):
             try:
                 for statement in rows.FORGET:
-                    await db.execute_fetchall(statement, (keys,))
+                    await db.executemany(statement, keys)
                 await db.commit()
             except BaseException:
                 await db.rollback()
@@ -357,7 +381,7 @@ class SqliteJournal:
         Raises:
             JournalError: The file cannot be read.
         """
-        return next(iter(await self._jobs(f"{rows.READ} WHERE key = ?", key)), None)
+        return next(iter(await self._jobs(rows.READ_KEY, key)), None)
 
     async def by_task(self, task_id: str) -> JobRecord | None:
         """Give the record of the job that *task_id* belongs to, or None.
@@ -410,6 +434,25 @@ class SqliteJournal:
             return [tuple(row) for row in await self._opened.execute_fetchall(query, values)]
 
 
-def _check_planned(is_planned: bool) -> None:
-    if not is_planned:
-        raise JournalError("a job that was never planned cannot be written down")
+def _check_changed(statement: str, is_changed: bool) -> None:
+    if is_changed:
+        return
+    if statement == rows.INTEND:
+        raise JournalError("the job was never planned, or another program is sending it as well")
+    raise JournalError("a job that was never planned cannot be written down")
+
+
+def _file_id(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _is_of_the_file(cause: BaseException | None) -> bool:
+    """Tell whether an error would come to every record: the file is full, busy or broken."""
+    import sqlite3  # noqa: PLC0415 -- as above
+
+    of_a_record = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError)
+    return isinstance(cause, sqlite3.DatabaseError) and not isinstance(cause, of_a_record)
