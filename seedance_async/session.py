@@ -46,7 +46,8 @@ from seedance_async.watch import check_timeout
 _MAX_CONNECTIONS = 100  # aiohttp's own default, stated because batches rest on it
 # What a closing session waits for: a create under way may take the whole of its timeout, and its
 # record the whole of what a journal waits for a file that somebody else holds.
-_CLOSING_MARGIN_S = 30.0
+_RECORDING_S = 30.0
+_CLOSING_MARGIN_S = 5.0
 _KEY_DIGITS = 12  # of a job that nobody will look for by its key
 
 
@@ -188,7 +189,7 @@ class SeedanceSession:
         await finish(self._wind_up())
 
     async def _wind_up(self) -> None:
-        with anyio.move_on_after((self._timeout.total or 0) + _CLOSING_MARGIN_S):
+        with anyio.move_on_after((self._timeout.total or 0) + _RECORDING_S):
             while self._opened is not None and self._opened.on_the_wire:
                 await asyncio.wait(self._opened.on_the_wire)
         with anyio.move_on_after(_CLOSING_MARGIN_S):
