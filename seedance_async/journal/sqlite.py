@@ -1,7 +1,6 @@
 """The journal on disk: SQLite, with everything that is committed safe from a power cut.
 
-Many jobs write at once, and each waits for a commit; so what has gathered while one commit was
-under way goes into the next, all together. One process writes, any number may read.
+One process writes, any number may read. Writers who come together share a commit (``commits``).
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import anyio
-import attrs
 
 from seedance_async.errors import JournalError
 from seedance_async.journal import rows
+from seedance_async.journal.commits import Commits, Waiting
 from seedance_async.journal.lock import WriterLock, is_written
 from seedance_async.lifecycle import LEFT, JobRecord, JobState, Move
 from seedance_async.paid import finish
@@ -30,19 +29,6 @@ _PAGE = 100  # records read at a time: some milliseconds of the event loop's tim
 _BUSY_S = 10.0  # a backup or a person's query holds the file shortly; our choice
 # A process that is just ending, or one that looks whether there is a writer, holds the lock.
 _LOCK_TRIES, _LOCK_PAUSE_S = 5, 0.1
-
-
-@attrs.define(eq=False)
-class _Waiting:
-    """A record that waits for the next commit; without an error, it is written."""
-
-    record: JobRecord
-    is_new: bool = False
-    known: JobRecord | None = None
-    error: JournalError | None = attrs.field(
-        factory=lambda: JournalError("the journal was closed before this was written")
-    )
-    is_tried: bool = False
 
 
 class SqliteJournal:
@@ -68,8 +54,7 @@ class SqliteJournal:
         self._db: aiosqlite.Connection | None = None
         self._is_left = False
         self._file_id: tuple[int, int] | None = None
-        self._waiting: list[_Waiting] = []
-        self._committing: anyio.Event | None = None
+        self._commits = Commits(self._write)
 
     def __repr__(self) -> str:
         return f"<SqliteJournal {self.path}>"
@@ -118,10 +103,7 @@ class SqliteJournal:
     async def _close(self) -> None:
         db = self._db
         try:
-            while self._committing is not None:
-                await self._commit()
-            if self._waiting and db is not None:
-                await self._commit()
+            await self._commits.flush()
         finally:
             self._db = None
             try:
@@ -242,7 +224,7 @@ class SqliteJournal:
         Raises:
             JournalError: It could not be written.
         """
-        return (await self._written(_Waiting(record, is_new=True))).known or record
+        return (await self._written(Waiting(record, is_new=True))).known or record
 
     async def put(self, record: JobRecord) -> None:
         """Write *record* down; when this returns, it survives a power cut.
@@ -252,75 +234,19 @@ class SqliteJournal:
         Raises:
             JournalError: It could not be written.
         """
-        await self._written(_Waiting(record))
+        await self._written(Waiting(record))
 
-    async def _written(self, waiting: _Waiting) -> _Waiting:
+    async def _written(self, waiting: Waiting) -> Waiting:
         if self._db is None or self._read_only:
             task_id = waiting.record.task_id
             raise JournalError(f"the journal {self.path} is not open for writing", task_id)
-        self._waiting.append(waiting)
-        while not waiting.is_tried:
-            await self._commit()
-        if waiting.error is not None:
-            raise waiting.error
-        return waiting
+        return await self._commits.add(waiting)
 
-    async def _commit(self) -> None:
-        """Write all that has gathered; or, while that is being done, wait for its end."""
-        if self._committing is not None:
-            # All are woken at once: a lock would be handed on, one turn of the loop for each.
-            await self._committing.wait()
-            return
-        with self._sole_writer():
-            await finish(self._write_gathered())
+    async def _write(self, group: Sequence[Waiting]) -> None:
+        with self._explaining("write"):
+            await self._write_all(group)
 
-    @contextlib.contextmanager
-    def _sole_writer(self) -> Iterator[None]:
-        done = self._committing = anyio.Event()
-        try:
-            yield
-        finally:
-            self._committing = None
-            done.set()
-
-    async def _write_gathered(self) -> None:
-        gathered, self._waiting = self._waiting, []
-        try:
-            await self._attempt(gathered)
-        finally:
-            for waiting in gathered:
-                waiting.is_tried = True
-            self._waiting[:0] = self._unwritten_ids(gathered)
-
-    def _unwritten_ids(self, gathered: Sequence[_Waiting]) -> list[_Waiting]:
-        """Give what is to be tried again: a full disk may have room by then.
-
-        An id must not be forgotten; but nothing older is written over what came later.
-        """
-        latest = {each.record.key: each.record for each in (*gathered, *self._waiting)}
-        return [
-            _Waiting(each.record)
-            for each in gathered
-            if each.error and each.record.task_id and latest[each.record.key] is each.record
-        ]
-
-    async def _attempt(self, group: Sequence[_Waiting]) -> None:
-        try:
-            with self._explaining("write"):
-                await self._write(group)
-        except JournalError as error:
-            if len(group) > 1 and not _is_of_the_file(error.__cause__):
-                for waiting in group:  # what is wrong with one record must not hurt the others
-                    await self._attempt([waiting])
-                return
-            for waiting in group:
-                waiting.error = JournalError(error.message, waiting.record.task_id)
-                waiting.error.__cause__ = error.__cause__
-        else:
-            for waiting in group:
-                waiting.error = None
-
-    async def _write(self, group: Sequence[_Waiting]) -> None:
+    async def _write_all(self, group: Sequence[Waiting]) -> None:
         news = [waiting for waiting in group if waiting.is_new]
         old = [waiting.record for waiting in group if not waiting.is_new]
         intents = [record for record in old if record.state is JobState.SUBMITTING]
@@ -347,7 +273,7 @@ class SqliteJournal:
             await db.rollback()
             raise
 
-    async def _look_up(self, plans: Sequence[_Waiting]) -> None:
+    async def _look_up(self, plans: Sequence[Waiting]) -> None:
         for waiting in plans:
             (waiting.known,) = await self._jobs(rows.READ_KEY, waiting.record.key)
 
@@ -359,9 +285,7 @@ class SqliteJournal:
         Raises:
             JournalError: The file cannot be written.
         """
-        while self._committing is not None:
-            await self._commit()
-        with self._sole_writer():
+        async with self._commits.sole_writer():
             await finish(self._forget(rows.Rows((key,) for key in keys)))
 
     async def _forget(self, keys: rows.Rows) -> None:
@@ -448,11 +372,3 @@ def _file_id(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _is_of_the_file(cause: BaseException | None) -> bool:
-    """Tell whether an error would come to every record: the file is full, busy or broken."""
-    import sqlite3  # noqa: PLC0415 -- as above
-
-    of_a_record = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError)
-    return isinstance(cause, sqlite3.DatabaseError) and not isinstance(cause, of_a_record)
