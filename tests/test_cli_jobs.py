@@ -22,6 +22,7 @@ from seedance_async.journal import SqliteJournal
 from seedance_async.wire import TaskState
 
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
+UTC = "2026-01-02 03:04:05 UTC"
 REQUEST = VideoRequest(
     model="seedance_2_0_pro", prompt="a\ncat", metadata={"shot": 1}, waive=["media.public"]
 )
@@ -29,7 +30,15 @@ DONE = TaskState(
     id="video_1",
     status="completed",
     video_url="https://v.example.com/a.mp4?sig=secret",
-    raw={"id": "video_1", "status": "completed", "video_url": "https://v.example.com/?sig=secret"},
+    raw={
+        "id": "video_1",
+        "status": "completed",
+        "video_url": "https://v.example.com/?sig=secret",
+        "actualDuration": 5.0,
+        "totalTokens": 1200,
+    },
+    actual_duration_s=5.0,
+    total_tokens=1200,
 )
 Told = tuple[int, str, str]
 
@@ -59,7 +68,8 @@ def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     async def write() -> None:
         async with SqliteJournal(path) as opened:
             for key, moves in zip(("cat", "dog", "owl", "fox\x1b"), lives, strict=True):
-                await opened.plan(JobRecord(key=key, request=REQUEST, planned_at=NOW))
+                name = "Foxy" if key.startswith("fox") else None
+                await opened.plan(JobRecord(key=key, name=name, request=REQUEST, planned_at=NOW))
                 for record in moves:
                     await opened.put(record)
 
@@ -82,24 +92,26 @@ def test_a_list_has_a_line_for_each_job_and_counts_at_the_end(jobs: Callable[...
     assert code == 0
     when = f"{NOW.astimezone():%Y-%m-%d %H:%M}"
     assert out.splitlines() == [
-        f"unknown    cat   -        {when}  its answer is lost",
-        f"submitted  dog   video_2  {when}",
-        f"completed  owl   video_1  {when}  1.mp4",
-        f"planned    fox\ufffd  -        {when}",
+        f"unknown    cat   -        {when}  sent {UTC}, seedance_2_0_pro, 5 s: a cat",
+        f"submitted  dog   video_2  {when}  a cat",
+        f"completed  owl   video_1  {when}  1.mp4 (missing)",
+        f"planned    fox\ufffd  -        {when}  Foxy",
     ]
     counts = "1 planned, 1 submitted, 1 completed (1 downloaded), 1 unknown"
-    assert told.startswith(f"4 jobs: {counts} in videos/seedance.sqlite\n")
+    made = "5 s of video, 1,200 tokens"
+    assert told.startswith(f"4 jobs: {counts}; {made} in videos/seedance.sqlite\n")
     assert told.endswith("seedance jobs settle cat --not-created --journal videos\n")
+    assert "none in this state\n" in jobs("--state", "failed")[2]
     _, out, _ = jobs("--state", "unknown", "--state", "submitted")
     assert [line.split()[1] for line in out.splitlines()] == ["cat", "dog"]
 
 
 def test_one_job_is_told_of_with_its_history_and_without_its_url(jobs: Callable[..., Told]) -> None:
-    for name in ("owl", "video_1"):
+    for name in ("owl", "video_1", "o"):
         code, out, _ = jobs(name)
         assert (code, out.splitlines()[0]) == (0, "owl: completed")
         assert "task              video_1 (completed)" in out
-        assert "file              /v/1.mp4, 1.0 MiB" in out
+        assert "file              /v/1.mp4 (missing)" in out
         assert "prompt            a cat" in out
         assert 'metadata          {"shot": 1}' in out
         assert "gone from the provider since" in out
@@ -121,6 +133,8 @@ def test_json_has_everything_but_the_url(jobs: Callable[..., Told]) -> None:
     assert owl["planned_at"] == NOW.isoformat()
     assert owl["video_expires_at"] == (NOW + dt.timedelta(days=1)).isoformat()
     assert (told["cat"]["attempts"], told["cat"]["error"]) == (1, "its answer is lost")
+    assert (owl["name"], owl["duration_s"], owl["tokens"]) == (None, 5.0, 1200)
+    assert told["fox\x1b"]["name"] == "Foxy"
     assert "history" not in owl
     assert "secret" not in out
     (job,) = map(json.loads, jobs("cat", "--json")[1].splitlines())
@@ -132,13 +146,16 @@ def test_a_key_that_is_not_there_has_neighbours(jobs: Callable[..., Told]) -> No
     assert (code, out.splitlines()[0]) == (1, "cat: unknown")
     assert "there is no job dgo in videos/seedance.sqlite; did you mean dog?" in told
     assert jobs("settle", "dgo", "--not-created")[0] == 1
+    code, _, told = jobs("video_")
+    assert (code, "2 jobs begin with video_: dog, owl\n" in told) == (1, True)
+    assert "did you mean dog?" in jobs("settle", "d", "--not-created")[2]
 
 
 def test_settling_takes_a_person_s_word(jobs: Callable[..., Told], journal: Path) -> None:
     code, _, told = jobs("settle", "cat", "--task-id", "video_2")
-    assert (code, "that task is of job dog already" in told) == (1, True)
+    assert (code, "task video_2 belongs to job dog" in told) == (1, True)
     code, _, told = jobs("settle", "cat", "--task-id", "video_9")
-    assert (code, "cat is submitted now, as task video_9" in told) == (0, True)
+    assert (code, "cat is task video_9 now" in told) == (0, True)
     assert "seedance download video_9" in told
     code, _, told = jobs("settle", "owl", "--not-created")
     assert (code, "only unknown jobs are settled" in told) == (1, True)
@@ -152,9 +169,11 @@ def test_settling_takes_a_person_s_word(jobs: Callable[..., Told], journal: Path
         (("settle", "cat"), "say one of the two"),
         (("settle", "cat", "--not-created", "--task-id", "video_9"), "say one of the two"),
         (("settle", "cat", "--task-id", "a/b"), "cannot be a task's id"),
+        (("settle", "cat", "--task-id", "ID"), "'ID' cannot be a task's id: it looks like"),
+        (("settle", "cat", "--task-id", "video_bogus"), "it looks like video_<uuid>"),
         (("settle", "cat", "--not-created", "--journal", "no"), "there is no journal no"),
         (("--journal", "empty"), "there is no journal in empty"),
-        (("--journal", "other"), "cannot read the journal other: file is not a database"),
+        (("--journal", "other"), "other: file is not a database"),
         (("--state", "done"), "--state"),
     ],
 )
@@ -200,11 +219,12 @@ def test_lines_are_cut_where_somebody_looks_at_them() -> None:
 
 
 def test_of_many_unknown_jobs_the_first_are_told_of() -> None:
-    record = JobRecord(key="my cat", request=REQUEST, planned_at=NOW)
-    told = list(settling.lines([Unknown(label="line 1", record=record)] * 12, Path("j.sqlite")))
-    assert len(told) == 31
-    assert told[1] == "    seedance jobs settle 'my cat' --task-id ID --journal j.sqlite"
-    assert told[-1] == "  ... and 2 more: seedance jobs --state unknown --journal j.sqlite"
+    record = JobRecord(key="my cat", request=REQUEST, planned_at=NOW, intended_at=NOW)
+    told = list(settling.lines([Unknown(label="line 1", record=record)] * 22, Path("j.sqlite")))
+    assert len(told) == 26
+    assert told[0] == f"  line 1: sent {UTC}, seedance_2_0_pro, 5 s, key my cat"
+    assert told[20] == "  ... and 2 more: seedance jobs --state unknown --journal j.sqlite"
+    assert told[-3] == "  seedance jobs settle KEY --task-id video_... --journal j.sqlite"
 
 
 def test_a_file_outside_of_the_folder_is_named_wholly(tmp_path: Path) -> None:

@@ -85,9 +85,8 @@ def test_a_job_that_is_taken_up_is_not_being_sent() -> None:
     states = [job.state for job in board.running.values()]
     assert states == ["processing", "asking", FETCHING, "failed"]
     board.end(outcome(3, "k3", failed=True), now=2)
-    assert board.left_s(now=2) is None  # it had ended before: nothing is learnt from it
     board.end(outcome(0, "k0"), now=5)
-    assert board.left_s(now=5) is not None
+    assert board.left_s(now=5) is None  # nothing is learnt from what others sent
 
 
 def test_an_outcome_of_a_job_that_never_ran_leaves_the_others_alone() -> None:
@@ -113,11 +112,13 @@ def test_patience_is_remembered_until_it_is_over() -> None:
 def test_the_time_left_follows_from_the_jobs_that_ended() -> None:
     board = board_with(running=2, total=6)
     assert board.left_s(now=50) is None
+    board.note(Submitted(key="k0", task_id="t"), now=1)
     board.end(outcome(0, "k0"), now=100)
     # One runs and has nothing left but a tenth; four wait, one at a time.
     assert board.left_s(now=100) == pytest.approx(410)
     for index in range(1, 6):
         board.note(Planned(key=f"k{index}", index=index), now=100)
+        board.note(Submitted(key=f"k{index}", task_id="t"), now=100)
         board.end(outcome(index, f"k{index}"), now=200)
     assert board.left_s(now=200) == 0
 
@@ -132,13 +133,13 @@ def test_what_does_not_fit_is_counted(rows: int, shown: int, more: int) -> None:
 def test_log_lines_say_what_happened() -> None:
     assert log_line(Submitted(key="k", task_id="video_1")) == "submitted video_1"
     assert log_line(Downloaded(key="k", size_bytes=3 * 2**20)) == "downloaded, 3.0 MiB"
-    assert log_line(Throttled(key="k", wait_s=7.2, reason="busy")) == "going on in 7 s: busy"
+    assert log_line(Throttled(key="k", wait_s=7.2, reason="busy")) == "trying again in 7 s: busy"
     assert log_line(Planned(key="k", index=0)) is None
-    assert log_line(Resumed(key="k", task_id="video_1", status=None)) == "taken up again video_1"
+    assert log_line(Resumed(key="k", task_id="video_1", status=None)) == "taken up again: video_1"
     assert log_line(Resumed(key="k", task_id="video_1", status="completed")) is None
     refused = "cannot reach the API: ClientConnectorError: Connection refused"
     told = log_line(Throttled(key="k", wait_s=1, reason=refused))
-    assert told == "going on in 1 s: the API cannot be reached: Connection refused"
+    assert told == "trying again in 1 s: the API cannot be reached: Connection refused"
 
 
 def test_nothing_of_others_moves_the_cursor() -> None:

@@ -11,6 +11,7 @@ import datetime as dt
 import errno
 import functools
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -575,7 +576,8 @@ def test_the_command_takes_faults_and_counts_them() -> None:
         _, told = process.communicate(timeout=30)
     assert caught.value.code == 502
     assert process.returncode == 0
-    assert "stopped: 1 task, " in told
+    assert re.search(r" UTC  video_[0-9a-f-]{36} \(answer lost\)  ", told)
+    assert "stopped: 1 task accepted, " in told
     assert "fault create.html_502_after_accept: 1 call\n" in told
 
 

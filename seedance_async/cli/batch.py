@@ -66,10 +66,12 @@ def batch(
     service = Service.of(emulate, speed)
     check_max_in_flight(max_in_flight)
     videos = folder.at_home(out)
-    journals.check_unmixed(videos, emulated=emulate)
+    mixed = journals.check_unmixed(videos, emulated=emulate)
+    placed = journals.place(journal, videos, emulated=emulate)
+    journals.check_whole(journal, placed, videos)
     order = Order(
         out=videos,
-        journal=journals.place(journal, videos, emulated=emulate),
+        journal=placed,
         max_in_flight=max_in_flight,
         timeout_s=check_timeout(timeout),
         file_names=_checked(file_names),
@@ -78,6 +80,8 @@ def batch(
     )
     read = manifest.read(jobs, checks_hosts=service.checks_hosts)
     complain(read, terminal, skip_invalid=skip_invalid)
+    if mixed:
+        terminal.say(mixed, style="yellow")
     return asyncio.run(Run(read, terminal, service, order).to_its_end())
 
 

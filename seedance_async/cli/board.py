@@ -36,13 +36,13 @@ class Running:
         index: Its place in the batch, from 0.
         state: What it is at, in a word.
         since: When its turn came, on the caller's clock in seconds.
-        was_over: Whether its task had ended before.
+        was_sent: Whether this run sent it.
     """
 
     index: int
     state: str
     since: float
-    was_over: bool = False
+    was_sent: bool = False
 
 
 class Board:
@@ -51,6 +51,7 @@ class Board:
     Attributes:
         total: How many jobs there are.
         done: Ended, with all that was asked for.
+        unknown: Ended, and nobody knows how.
         failed: Ended otherwise.
         running: The jobs under way by key, in the order in which their turns came.
         patience: What the provider last asked for, and until when; None if it never did.
@@ -59,6 +60,7 @@ class Board:
     def __init__(self, total: int) -> None:
         self.total = total
         self.done: int = 0
+        self.unknown: int = 0
         self.failed: int = 0
         self.running: dict[str, Running] = {}
         self.patience: tuple[str, float] | None = None
@@ -67,7 +69,7 @@ class Board:
     @property
     def ended(self) -> int:
         """How many jobs have ended in any way."""
-        return self.done + self.failed
+        return self.done + self.unknown + self.failed
 
     @property
     def waiting(self) -> int:
@@ -84,23 +86,25 @@ class Board:
             self.patience = (event.reason, now + event.wait_s)
         elif (job := self.running.get(event.key)) is not None:
             job.state = _state(event) or job.state
-            job.was_over = job.was_over or (isinstance(event, Resumed) and event.status in OVER)
+            job.was_sent = job.was_sent or isinstance(event, Submitted)
 
     def end(self, outcome: Outcome, now: float) -> None:
         """Take an outcome in."""
         if outcome.ok:
             self.done += 1
+        elif outcome.status is OutcomeStatus.UNKNOWN:
+            self.unknown += 1
         else:
             self.failed += 1
         job = None if outcome.key is None else self.running.get(outcome.key)
         # An invalid job has the key of another one when that is what is wrong with it.
         if job is not None and outcome.key is not None and job.index == outcome.index:
             del self.running[outcome.key]
-            if outcome.status in _WORKED and not job.was_over:
+            if outcome.status in _WORKED and job.was_sent:
                 self._spans_s.append(now - job.since)
 
     def left_s(self, now: float) -> float | None:
-        """Estimate how long the batch still takes, in seconds; None before any job has ended."""
+        """Estimate how long the batch still takes, in seconds; None before one went all the way."""
         if not self._spans_s:
             return None
         mean_s = sum(self._spans_s) / len(self._spans_s)

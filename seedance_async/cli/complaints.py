@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from seedance_async.cli import exits
-from seedance_async.cli.manifest import Manifest
+from seedance_async.cli.manifest import Line, Manifest
 from seedance_async.cli.terminal import Terminal, count, one_line
 
 _MAX_COMPLAINTS = 20  # less than a screen: a mistake in one line is often in all of them
@@ -28,9 +28,9 @@ def complain(
     invalid = [line for line in manifest.invalid if line.number not in known]
     if not invalid:
         return
-    complaints = [text for line in invalid for text in manifest.complaints_of(line)]
+    complaints = [text for line in invalid for text in _told(manifest, line)]
     for complaint in complaints[:_MAX_COMPLAINTS]:
-        terminal.say(one_line(complaint), style="red")
+        terminal.say(complaint, style="red")
     if len(complaints) > _MAX_COMPLAINTS:
         terminal.say(f"... and {len(complaints) - _MAX_COMPLAINTS:,} more", style="red")
     total, all_jobs = len(manifest.invalid), len(manifest.lines)
@@ -39,3 +39,11 @@ def complain(
         what = f"{total} of {count(all_jobs, 'job')} invalid, nothing was sent"
         raise exits.CannotStart(f"{what}: mend the file{hint}")
     terminal.say(f"skipping {count(len(invalid), 'invalid job')} of {all_jobs}", style="yellow")
+
+
+def _told(manifest: Manifest, line: Line) -> Iterator[str]:
+    if line.clash:
+        first, *others = line.clash
+        yield "\n".join([f"{one_line(manifest.source)}:{line.number}: {first}", *others])
+    else:
+        yield from map(one_line, manifest.complaints_of(line))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import shlex
+import time
 from typing import TYPE_CHECKING
 
 import anyio
@@ -12,10 +14,12 @@ from seedance_async.cli.exits import OK, CannotStart
 from seedance_async.cli.interrupt import stoppable
 from seedance_async.cli.options import Repeated
 from seedance_async.cli.service import DEFAULT_SPEED
-from seedance_async.cli.terminal import Terminal, count
+from seedance_async.cli.terminal import Terminal, count, one_line
 
 if TYPE_CHECKING:
     from seedance_async.emulator import Emulator
+
+_PROMPT_CHARS = 40
 
 
 def emulator(
@@ -68,10 +72,18 @@ def emulator(
             failures=failures,
             seed=seed,
             faults=_rates(fault or []),
+            on_accept=functools.partial(_say_accepted, terminal),
         )
         return asyncio.run(_serve(server, terminal))
     except (ImportError, OSError, ValueError) as error:
         raise CannotStart(f"the emulator cannot start: {error}") from error
+
+
+def _say_accepted(terminal: Terminal, task_id: str, prompt: str, is_lost: bool) -> None:
+    """Say what a billing would say: with it, settling can be rehearsed."""
+    at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+    lost = " (answer lost)" if is_lost else ""
+    terminal.say(f"{at}  {task_id}{lost}  {one_line(prompt)[:_PROMPT_CHARS]}")
 
 
 def _rates(options: list[str]) -> dict[str, float]:
@@ -94,7 +106,8 @@ async def _serve(server: Emulator, terminal: Terminal) -> int:
                 await anyio.sleep_forever()
             stats = server.stats
     accepted = count(stats.accepted, "task")
-    terminal.say(f"stopped: {accepted}, {stats.completed} completed, {stats.failed} failed")
+    ended = f"{stats.completed} completed, {stats.failed} failed"
+    terminal.say(f"stopped: {accepted} accepted, {ended}")
     for name, calls in sorted(stats.faults.items()):
         terminal.say(f"fault {name}: {count(calls, 'call')}")
     return OK

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from seedance_async.cli import trouble
 from seedance_async.cli.exits import CannotStart
 
 
@@ -20,7 +21,8 @@ def prepare(folder: Path) -> Path:
             return folder
     except (OSError, ValueError) as exc:  # ValueError: a path with a NUL in it
         reason = getattr(exc, "strerror", None) or str(exc)
-        raise CannotStart(f"cannot write to the folder {folder}: {reason}") from exc
+        what = trouble.at_start(exc, f"cannot write to the folder {folder}: {reason}")
+        raise CannotStart(what) from exc
 
 
 def at_home(path: str | Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -91,6 +92,10 @@ def generate(
     """
     service = Service.of(emulate, speed)
     target = Target.of(out)
+    _check_unmixed(target, out, emulated=emulate)
+    placed = journals.place(journal, target.folder, emulated=emulate)
+    if key is not None:  # without one, each call makes a new video in any journal
+        journals.check_whole(journal, placed, target.folder)
     order = Order(
         request=_request(
             checks_hosts=service.checks_hosts,
@@ -109,11 +114,21 @@ def generate(
         key=_checked(key),
         out=out,
         target=target,
-        journal=journals.place(journal, target.folder, emulated=emulate),
+        journal=placed,
         on_unknown=on_unknown,
         timeout_s=check_timeout(timeout),
     )
     return asyncio.run(Making(service, order, Terminal()).to_its_end())
+
+
+def _check_unmixed(target: Target, out: str | None, *, emulated: bool) -> None:
+    """Keep test pictures and real videos apart, where the folder is the user's own choice."""
+    here, file = Path.cwd(), target.file
+    if out is not None and target.folder.resolve() != here:
+        journals.check_unmixed(target.folder, emulated=emulated)
+    if emulated and file and file.exists() and (target.folder / journals.REAL).exists():
+        what = f"{file} is there, and {target.folder / journals.REAL} knows of real videos"
+        raise exits.CannotStart(f"{what}: choose another --out for a test picture")
 
 
 def _checked(key: str | None) -> str | None:

@@ -21,7 +21,10 @@ def stopping(is_sending: bool) -> str:
     """Say what the first signal does."""
     if not is_sending:
         return "stopping"
-    return "stopping: creates on the wire are finished first; Ctrl-C again to leave them"
+    return (
+        "stopping: creates on the wire are finished first\n"
+        "Ctrl-C again gives up on them: they become UNKNOWN"
+    )
 
 
 class Stop:

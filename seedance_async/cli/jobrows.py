@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 from rich.cells import cell_len, set_cell_size
 
-from seedance_async.cli.settling import local
+from seedance_async.cli.settling import local, sent
 from seedance_async.cli.terminal import count, one_line
 from seedance_async.lifecycle import JobRecord, JobState, Move
 
@@ -21,6 +21,7 @@ Row = tuple[str, str, str, str, str]
 _MIB = 2**20
 _TIMES = ("planned_at", "intended_at", "submitted_at", "ended_at", "downloaded_at")
 _SHORT_ID_COLUMNS = 15  # enough to tell tasks apart
+_PROMPT_CHARS = 48
 _MAX_KEY_COLUMNS = 40  # of a column; a longer key pushes only its own line aside
 
 
@@ -32,11 +33,15 @@ class Tally:
         states: How many are in which state.
         on_disk: How many were downloaded.
         unknown: The keys of those that a person has to settle.
+        video_s: Seconds of video in those that are completed, as far as the provider said.
+        tokens: What was billed for them, likewise.
     """
 
     states: Counter[JobState] = attrs.field(factory=Counter)
     on_disk: int = 0
     unknown: list[str] = attrs.field(factory=list)
+    video_s: float = 0.0
+    tokens: int = 0
 
     def add(self, record: JobRecord) -> None:
         """Count one."""
@@ -44,6 +49,9 @@ class Tally:
         self.on_disk += record.path is not None
         if record.state is JobState.UNKNOWN:
             self.unknown.append(record.key)
+        if record.state is JobState.COMPLETED and record.task is not None:
+            self.video_s += record.task.actual_duration_s or 0.0
+            self.tokens += record.task.total_tokens or 0
 
     def told(self) -> str:
         """Spell the counts."""
@@ -51,20 +59,41 @@ class Tally:
         if self.on_disk:
             counts[JobState.COMPLETED] += f" ({self.on_disk:,} downloaded)"
         there = ", ".join(counts[state] for state in JobState if self.states[state])
-        return f"{count(self.states.total(), 'job')}{': ' if there else ''}{there}"
+        jobs = f"{count(self.states.total(), 'job')}{': ' if there else ''}{there}"
+        is_billed = self.video_s or self.tokens
+        made = f"; {self.video_s:g} s of video, {count(self.tokens, 'token')}"
+        return f"{jobs}{made if is_billed else ''}"
 
 
 def row(record: JobRecord) -> Row:
     """Put what matters most of a job into the cells of one line."""
-    what = record.error or ""
+    what = called(record)
     if record.path is not None:
         what = Path(record.path).name
     elif record.state is JobState.COMPLETED:
-        what = _kept(record)
+        what = f"{_kept(record)}: {what}"
+    elif record.state is JobState.UNKNOWN:
+        what = f"{sent(record)}: {what}"
     changed = f"{record.changed_at.astimezone():%Y-%m-%d %H:%M}"
     cells = (record.state.value, record.key, record.task_id or "-", changed, what)
     state, key, task_id, when, last = map(one_line, cells)
     return state, key, task_id, when, last
+
+
+def called(record: JobRecord) -> str:
+    """Give what a person knows a job by: its name, or the beginning of its prompt."""
+    prompt = one_line(record.request.prompt)
+    short = prompt if len(prompt) <= _PROMPT_CHARS else f"{prompt[: _PROMPT_CHARS - 1]}…"
+    return record.name or short
+
+
+def is_missing(record: JobRecord, folder: Path) -> bool:
+    """Tell whether a job's file was there and is not any more. Blocks."""
+    if record.path is None:
+        return False
+    before = Path(record.path)
+    # The folder may have been moved since, and the journal with it.
+    return not (before.is_file() or (folder / before.name).is_file())
 
 
 def aligned(rows: Sequence[Row], width: int | None) -> Iterator[str]:
@@ -97,10 +126,10 @@ def _cut(text: str, columns: int) -> str:
     return text if cell_len(text) <= columns else f"{set_cell_size(text, columns - 1)}…"
 
 
-def whole(record: JobRecord, history: Iterable[Move]) -> Iterator[str]:
-    """Tell all about one job, a line each."""
+def whole(record: JobRecord, history: Iterable[Move], *, missing: bool) -> Iterator[str]:
+    """Tell all about one job, a line each; *missing* says that its file is not there any more."""
     yield one_line(f"{record.key}: {record.state}")
-    for name, value in _facts(record).items():
+    for name, value in _facts(record, missing).items():
         if value not in (None, "", [], ()):
             yield f"  {name:<18}{one_line(str(value))}"
     zone = dt.datetime.now().astimezone().strftime("%Z")
@@ -115,10 +144,13 @@ def spelled(record: JobRecord, history: Sequence[Move] | None = None) -> dict[st
     own = {"metadata": request.metadata, "waive": list(request.waive)}
     fields: dict[str, Any] = {
         "key": record.key,
+        "name": record.name,
         "state": record.state.value,
         "attempts": record.attempts,
         "task_id": record.task_id,
         "task_status": record.task_status,
+        "duration_s": None if record.task is None else record.task.actual_duration_s,
+        "tokens": None if record.task is None else record.task.total_tokens,
         "request": {**request.to_wire(), **own},
         "error": record.error,
         "path": record.path,
@@ -132,7 +164,7 @@ def spelled(record: JobRecord, history: Sequence[Move] | None = None) -> dict[st
     return fields
 
 
-def _facts(record: JobRecord) -> Mapping[str, Any]:
+def _facts(record: JobRecord, missing: bool) -> Mapping[str, Any]:
     request = record.request
     status = f" ({record.task_status})" if record.task_status else ""
     size = f", {(record.size_bytes or 0) / _MIB:.1f} MiB"
@@ -143,9 +175,10 @@ def _facts(record: JobRecord) -> Mapping[str, Any]:
         else None
     )
     return {
+        "name": record.name,
         "task": f"{record.task_id}{status}" if record.task_id else None,
         "error": record.error,
-        "file": f"{record.path}{size}" if record.path else None,
+        "file": f"{record.path}{' (missing)' if missing else size}" if record.path else None,
         "at the provider": _kept(record) if record.state is JobState.COMPLETED else None,
         "creates": creates,
         **{name: json.dumps(value) if type(value) is bool else value for name, value in sent},

@@ -22,10 +22,11 @@ from seedance_async.cli.settle import close_keys, settle
 from seedance_async.cli.terminal import Terminal
 from seedance_async.errors import JournalError
 from seedance_async.journal import SqliteJournal
-from seedance_async.lifecycle import JobState
+from seedance_async.lifecycle import JobRecord, JobState
 
 Keys = Annotated[str, Parameter(name="KEY")]
 States = Annotated[list[JobState] | None, Parameter(name="--state", negative="")]
+_MAX_FITTING = 5
 
 
 def jobs(
@@ -36,7 +37,7 @@ def jobs(
     Parameters
     ----------
     keys
-        The jobs' keys, or the ids of their tasks: all about each, with its history.
+        The jobs' keys, the ids of their tasks, or beginnings of either: all about each.
     state
         Only jobs in this state; may be repeated.
     journal
@@ -65,7 +66,7 @@ class _Shown:
             raise exits.CannotStart(error.message) from error
 
     async def _list(self, journal: SqliteJournal) -> int:
-        tally, rows = Tally(), list[jobrows.Row]()
+        tally, shown = Tally(), list[JobRecord]()
         async for record in journal.records():
             tally.add(record)
             if self.states and record.state not in self.states:
@@ -73,40 +74,66 @@ class _Shown:
             if self.as_json:
                 self.terminal.give(json.dumps(jobrows.spelled(record)))
             else:
-                rows.append(jobrows.row(record))
-        for line in jobrows.aligned(rows, self.terminal.width):
+                shown.append(record)
+        for line in jobrows.aligned(await self._rows(shown), self.terminal.width):
             self.terminal.give(line)
+        if self.states and not shown and not self.as_json:
+            self.terminal.say("none in this state")
         self.terminal.say(f"{tally.told()} in {self.path}")
-        if tally.unknown:
+        if tally.unknown and (not self.states or JobState.UNKNOWN in self.states):
             self._say_how_to_settle(tally.unknown)
         return exits.OK
 
+    async def _rows(self, records: Sequence[JobRecord]) -> list[jobrows.Row]:
+        missing = await asyncio.to_thread(self._missing, records)
+        marked = zip(map(jobrows.row, records), missing, strict=True)
+        return [(*row[:4], f"{row[4]} (missing)") if gone else row for row, gone in marked]
+
+    def _missing(self, records: Sequence[JobRecord]) -> list[bool]:
+        return [jobrows.is_missing(record, self.path.parent) for record in records]
+
     def _say_how_to_settle(self, unknown: Sequence[str]) -> None:
-        key = unknown[0] if len(unknown) == 1 else "KEY"
-        self.terminal.say(
-            "Unknown jobs may have been paid for. Look in the provider's billing, and say so:",
-            style="bold red",
-        )
-        for verdict in (("--task-id", "ID"), ("--not-created",)):
-            self.terminal.say(f"  {settling.command(key, self.path, *verdict)}")
+        self.terminal.say("Unknown jobs may have been paid for.", style="bold red")
+        for line in settling.how(unknown, self.path):
+            self.terminal.say(line)
 
     async def _one(self, journal: SqliteJournal, key: str) -> int:
-        record = await journal.get(key) or await journal.by_task(key)
-        if record is None:
+        found = await _found(journal, key)
+        if len(found) > 1:
+            keys = ", ".join(one.key for one in found[:_MAX_FITTING])
+            more = ", ..." if len(found) > _MAX_FITTING else ""
+            self.terminal.say(f"{len(found)} jobs begin with {key}: {keys}{more}", style="red")
+            return exits.SOME_FAILED
+        if not found:
             close = await close_keys(journal, key)
             self.terminal.say(f"there is no job {key} in {self.path}{close}", style="red")
             return exits.SOME_FAILED
+        (record,) = found
         if self.states and record.state not in self.states:
             return exits.OK
         history = await journal.history(record.key)
         if self.as_json:
             self.terminal.give(json.dumps(jobrows.spelled(record, history)))
             return exits.OK
-        for line in jobrows.whole(record, history):
+        (missing,) = await asyncio.to_thread(self._missing, [record])
+        for line in jobrows.whole(record, history, missing=missing):
             self.terminal.give(line)
         if record.state is JobState.UNKNOWN:
             self._say_how_to_settle([record.key])
         return exits.OK
+
+
+async def _found(journal: SqliteJournal, key: str) -> list[JobRecord]:
+    """Give the job of a key or of a task's id, or all jobs whose key or id begins so."""
+    record = await journal.get(key) or await journal.by_task(key)
+    if record is not None:
+        return [record]
+    named = [record async for record in journal.records() if _begins(record, key)]
+    return named if key else []
+
+
+def _begins(record: JobRecord, words: str) -> bool:
+    return record.key.startswith(words) or (record.task_id or "").startswith(words)
 
 
 app = App(

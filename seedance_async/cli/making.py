@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import anyio
 import attrs
 
-from seedance_async.cli import exits, folder, ids, past, settling
+from seedance_async.cli import clash, exits, folder, gone, past, settling, trouble
 from seedance_async.cli.interrupt import stoppable, stopping
 from seedance_async.cli.options import OnUnknown
 from seedance_async.cli.progress import SingleProgress
 from seedance_async.cli.service import Service
 from seedance_async.cli.target import Target
-from seedance_async.cli.terminal import Terminal
+from seedance_async.cli.terminal import Terminal, one_line
 from seedance_async.errors import (
     AuthenticationError,
     InsufficientBalance,
@@ -21,7 +23,6 @@ from seedance_async.errors import (
     JournalError,
     SeedanceError,
     SubmissionUnknown,
-    VideoExpired,
     VideoFailed,
     WaitTimeout,
 )
@@ -59,12 +60,17 @@ class Order:
     on_unknown: OnUnknown
     timeout_s: float
 
-    def how_to_go_on(self, task_id: str) -> str:
-        """Say how to get at a video that may have been paid for."""
-        if self.key is not None:
-            return "To go on, run the same command again: nothing is paid twice."
-        place = () if self.out is None else ("--out", self.out)
-        return f"A video is kept for 24 hours. To bring it to disk: {ids.how(task_id, *place)}"
+    def how_to_go_on(self, key: str) -> str:
+        """Say how the job of *key* comes to its end."""
+        words = "" if self.key is not None else f"\nwith --key {shlex.quote(key)}"
+        if self.on_unknown == "resubmit":
+            words = f"{words}\n{'and ' if words else ''}WITHOUT --on-unknown resubmit"
+        return f"To go on and pay nothing twice, run the same command again{words}"
+
+    @property
+    def how_anew(self) -> str:
+        """Say what makes a new job of it."""
+        return "run the command again" if self.key is None else "give it another --key"
 
 
 @attrs.define
@@ -75,21 +81,23 @@ class Making:
     order: Order
     terminal: Terminal
     key: str | None = attrs.field(init=False, default=None)
+    _before: JobRecord | None = attrs.field(init=False, default=None)
     _progress: SingleProgress = attrs.field(init=False)
 
     async def to_its_end(self) -> int:
         """Make the video, and give the exit code."""
         journal = SqliteJournal(self.order.journal)
         self._progress = SingleProgress(self.terminal)
-        with stoppable(self._say_stopping) as stop:
-            async with self.service.session(journal=journal) as session:
+        instead = "" if self.order.key is not None else ", or give this one a --journal of its own"
+        with stoppable(self._say_stopping) as stop, trouble.told_once(self.terminal):
+            async with self.service.session(journal=journal, instead=instead) as session:
                 folder.prepare(self.order.target.folder)
                 if self.service.notice:
                     self.terminal.say(self.service.notice)
                 code = exits.OK
                 with stop.work():
                     there = await self._look_back(journal)
-                    code = exits.OK if there else await self._make(session)
+                    code = exits.OK if there else await self._make(session, journal)
                 if stop.signum is not None:
                     if not self.service.emulate:
                         await self._say_what_is_left(journal)
@@ -107,7 +115,8 @@ class Making:
                 await past.forget_emulated(journal, order.target.folder)
             record = None if key is None else await journal.get(key)
         except JournalError as error:
-            raise exits.CannotStart(error.message) from error
+            raise exits.CannotStart(trouble.at_start(error, error.message)) from error
+        self._before = record
         if record is None:
             return False
         self._check_same(record)
@@ -126,12 +135,13 @@ class Making:
         try:
             check_same(record, self.order.request)
         except InvalidRequest as invalid:
+            told = "\n".join(clash.lines(record, self.order.request))
             shown = settling.look(self.order.journal, record.key)
-            what = f"{all_faults(invalid)}\nwhat the key stands for: {shown}"
-            raise exits.CannotStart(what) from invalid
+            what = f"Nothing was sent: give this one a --key of its own. The old one: {shown}"
+            raise exits.CannotStart(f"{told}\n{what}") from invalid
 
-    async def _make(self, session: SeedanceSession) -> int:
-        order = self.order
+    async def _make(self, session: SeedanceSession, journal: SqliteJournal) -> int:
+        order, file = self.order, self.order.target.file
         try:
             with session.subscribe(self._note), self._progress.shown():
                 video = await session.generate(
@@ -140,13 +150,16 @@ class Making:
                     timeout_s=order.timeout_s,
                     on_unknown=order.on_unknown,
                 )
+                is_in_the_way = file is not None and await anyio.Path(file).exists()
                 path = await video.download(order.target.path(video.id))
         except InvalidRequest as invalid:
             raise exits.CannotStart(all_faults(invalid)) from invalid
         except SeedanceError as error:
-            self._explain(error)
+            await self._explain(error, journal)
             refused = isinstance(error, AuthenticationError | InsufficientBalance)
             return exits.REFUSED if refused and error.task_id is None else exits.SOME_FAILED
+        if is_in_the_way:
+            self.terminal.say(f"replaced {path}")
         self.terminal.give(str(path))
         return exits.OK
 
@@ -154,45 +167,59 @@ class Making:
         self.key = event.key or self.key
         self._progress.note(event)
 
-    def _explain(self, error: SeedanceError) -> None:
-        self.terminal.say(_explained(error), style="red")
+    async def _explain(self, error: SeedanceError, journal: SqliteJournal) -> None:
+        order, is_word = self.order, gone.is_word(self._before)
+        why = f" ({settling.why(error)})" if isinstance(error, SubmissionUnknown) else ""
+        if gone.is_gone(error):
+            self.terminal.say(gone.told(error, by_hand=is_word), style="red")
+        elif not why:
+            self.terminal.say(_explained(error), style="red")
         # An emulator that ends with the command has nothing left to ask for.
         if self.service.emulate:
             return
-        if isinstance(error, SubmissionUnknown):
-            self._say_how_to_settle()
-        elif isinstance(error, VideoFailed | VideoExpired):
-            if self.order.key is not None:
-                self.terminal.say("To have it made again, give it another --key.")
-        elif error.task_id is not None:
-            self.terminal.say(self.order.how_to_go_on(error.task_id))
+        if why:
+            await self._say_how_to_settle(journal, why)
+        elif gone.is_gone(error) and is_word and self.key is not None:
+            self.terminal.say(gone.how_to_mend(self.key, order.journal))
+        elif gone.is_gone(error):
+            self.terminal.say(gone.anew(order.how_anew))
+        elif isinstance(error, VideoFailed):
+            self.terminal.say(gone.ended(order.how_anew))
+        elif error.task_id is not None and self.key is not None:
+            self.terminal.say(order.how_to_go_on(self.key))
 
-    def _say_how_to_settle(self) -> None:
-        """Give the commands for a job of which nobody knows whether it was accepted."""
-        if self.key is None:
+    async def _say_how_to_settle(self, journal: SqliteJournal, why: str = "") -> None:
+        """Tell of a create without an answer, and of the commands to settle it."""
+        job = await self._job(journal)
+        self.terminal.say(f"UNKNOWN{why}, may have been paid for, not sent again", style=_LOUD)
+        if job is None:
             return
-        self.terminal.say("Look in the provider's billing whether there is a task, and say so:")
-        for verdict in (("--task-id", "ID"), ("--not-created",)):
-            self.terminal.say(f"  {settling.command(self.key, self.order.journal, *verdict)}")
+        self.terminal.say(f"  {settling.sent(job)}, key {one_line(job.key)}")
+        for line in settling.how([job.key], self.order.journal):
+            self.terminal.say(line)
+        self.terminal.say(self.order.how_to_go_on(job.key))
+
+    async def _job(self, journal: SqliteJournal) -> JobRecord | None:
+        with anyio.CancelScope(shield=True):
+            try:
+                return None if self.key is None else await journal.get(self.key)
+            except JournalError as error:
+                self.terminal.say(error.message, style=_LOUD)
+        return None
 
     async def _say_what_is_left(self, journal: SqliteJournal) -> None:
-        try:
-            job = None if self.key is None else await journal.get(self.key)
-        except JournalError as error:
-            self.terminal.say(error.message, style=_LOUD)
-            return
+        job = await self._job(journal)
         if job is None or job.state is JobState.PLANNED:
             self.terminal.say("stopped: nothing was sent")
         elif job.state is JobState.COMPLETED:
             self.terminal.say(f"stopped: the video is made, but not on disk (task {job.task_id})")
         elif job.state is JobState.SUBMITTED:
-            self.terminal.say(f"stopped: task {job.task_id} lives on and may be paid for")
+            self.terminal.say(f"stopped: task {job.task_id} goes on, and may be paid for")
         elif job.state in (JobState.SUBMITTING, JobState.UNKNOWN):
-            what = "stopped while the create was on its way: a task may exist and be paid for"
-            self.terminal.say(what, style=_LOUD)
-            self._say_how_to_settle()
+            self.terminal.say("stopped while the create was on its way")
+            await self._say_how_to_settle(journal)
         if job is not None and job.task_id is not None and job.state is not JobState.FAILED:
-            self.terminal.say(self.order.how_to_go_on(job.task_id))
+            self.terminal.say(self.order.how_to_go_on(job.key))
 
 
 def all_faults(invalid: InvalidRequest) -> str:
@@ -202,8 +229,6 @@ def all_faults(invalid: InvalidRequest) -> str:
 
 
 def _explained(error: SeedanceError) -> str:
-    if isinstance(error, SubmissionUnknown):
-        return f"UNKNOWN, may have been paid for: {error}"
     if isinstance(error, WaitTimeout):
         return f"not ready yet: {error}; it may be paid for"
     return f"failed: {error}"

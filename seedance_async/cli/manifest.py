@@ -34,12 +34,14 @@ class Line:
         job: The job; None where the line is invalid.
         faults: What is wrong with it, in the order of the rule table.
         given: What could be read of it, for its key, name and metadata.
+        clash: How its key stands for another request, in lines for a person.
     """
 
     number: int
     job: Job | None = None
     faults: tuple[Violation, ...] = ()
     given: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    clash: tuple[str, ...] = attrs.field(default=(), repr=False)
 
     @property
     def key(self) -> str | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import attrs
 
+from seedance_async.cli import clash
 from seedance_async.cli.manifest import Line, Manifest
 from seedance_async.errors import InvalidRequest
 from seedance_async.journal import SqliteJournal
@@ -60,6 +61,10 @@ class Past:
         if record.state is JobState.FAILED and record.task_id is None:
             return Stand.UNSENT  # it cost nothing, and is tried again
         return _STANDS.get(record.state, Stand.UNSENT)
+
+    def was_made(self, key: str | None) -> bool:
+        """Tell whether the job of *key* was completed, on disk or not."""
+        return self.stand(key) in (Stand.DONE, Stand.UNFETCHED)
 
     def told(self) -> str:
         """Spell the counts for the run's first line; empty where nothing was known."""
@@ -124,7 +129,8 @@ def _checked(lines: Iterable[Line], past: Past) -> Iterator[Line]:
                 check_same(record, line.job.request)
             yield line
         except InvalidRequest as invalid:
-            yield attrs.evolve(line, job=None, faults=invalid.violations)
+            told = tuple(clash.lines(record, line.job.request)) if record and line.job else ()
+            yield attrs.evolve(line, job=None, faults=invalid.violations, clash=told)
 
 
 def _keys(lines: Iterable[Line]) -> Iterator[str | None]:

@@ -17,8 +17,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from seedance_async.cli import gone, settling
 from seedance_async.cli.board import ASKING, FETCHING, OVER, SENDING, Board, oldest
 from seedance_async.cli.terminal import Terminal, clock, one_line
+from seedance_async.errors import JournalError, SubmissionUnknown
 from seedance_async.events import (
     Completed,
     Downloaded,
@@ -81,9 +83,7 @@ class BatchProgress:
         """Take an outcome in; nothing is said about one that *is_known* already."""
         self._board.end(outcome, time.monotonic())
         if not outcome.ok and not is_known:
-            reason = outcome.error.message if outcome.error else "no reason given"
-            told = f"{_ENDS.get(outcome.status, '')}{reason}"
-            line = one_line(f"{self._labels[outcome.index]}: {told}")
+            line = one_line(f"{self._labels[outcome.index]}: {ending(outcome)}")
             self._terminal.say(self._stamped(line), style="red")
 
     def _log(self, event: Event, now: float) -> None:
@@ -144,7 +144,8 @@ class BatchProgress:
         running = f"{board.waiting} waiting, {len(board.running) - fetching} in flight, "
         fetched = f"{fetching} fetching, " if fetching else ""
         done = (f"{board.done} done", "green")
-        counts = (running, fetched, done, ", ", failed)
+        unknown = (f", {board.unknown} UNKNOWN", "bold red") if board.unknown else ""
+        counts = (running, fetched, done, ", ", failed, unknown)
         return Text.assemble(*counts, no_wrap=True, overflow="ellipsis")
 
 
@@ -185,19 +186,33 @@ class SingleProgress:
         return Text(f"{one_line(self._state)} {spent}", style="dim", no_wrap=True)
 
 
+def ending(outcome: Outcome) -> str:
+    """Say in a few words how a job ended that is not done."""
+    error = outcome.error
+    if error is None:
+        return "no reason given"
+    if isinstance(error, SubmissionUnknown):
+        return f"UNKNOWN ({settling.why(error)})"
+    if gone.is_gone(error):
+        return gone.told(error)
+    if isinstance(error, JournalError) and error.task_id is not None:
+        return "UNKNOWN, accepted, but its id is not in the journal"
+    return f"{_ENDS.get(outcome.status, '')}{error.message}"
+
+
 def log_line(event: Event) -> str | None:
     """Say in a line what happened; None for what is not worth one."""
     if isinstance(event, Submitted):
         return f"submitted {event.task_id}"
     if isinstance(event, Resumed):
         # Of one that is over, what is new comes with its outcome.
-        return None if event.status in OVER else f"taken up again {event.task_id}"
+        return None if event.status in OVER else f"taken up again: {event.task_id}"
     if isinstance(event, Completed):
         return "completed"
     if isinstance(event, Downloaded):
         return f"downloaded, {event.size_bytes / _MIB:.1f} MiB"
     if isinstance(event, Throttled):
-        return f"going on in {event.wait_s:.0f} s: {_patience(event.reason)}"
+        return f"trying again in {max(event.wait_s, 1):.0f} s: {_patience(event.reason)}"
     return None
 
 
@@ -249,7 +264,7 @@ def redrawn(terminal: Terminal, frame: Callable[[int], RenderableType]) -> Itera
 
 _ENDS = {
     OutcomeStatus.COMPLETED: "made, but not on disk: ",
-    OutcomeStatus.UNKNOWN: "unknown: ",
+    OutcomeStatus.UNKNOWN: "UNKNOWN, ",
     OutcomeStatus.INVALID: "invalid: ",
 }
 _STYLES = {SENDING: "dim", "queued": "cyan", "processing": "blue", FETCHING: "green"}

@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
+import os
 from collections.abc import Mapping
+from io import RawIOBase
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, BinaryIO, Self
 
 import attrs
 
@@ -22,6 +24,7 @@ from seedance_async.lifecycle import JobRecord
 from seedance_async.results import Outcome, OutcomeStatus
 
 FILE_NAME = "results.jsonl"
+_BLOCK_BYTES = 65_536
 
 
 @attrs.define
@@ -79,9 +82,9 @@ class Results:
         self.path: Path = folder / FILE_NAME
         self.run: str = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
         self._lines: list[str] = []
-        self._file: TextIO = self.path.open("a", encoding="utf-8", newline="\n")
-        if _breaks_off(self.path):
-            self._file.write("\n")  # an earlier run was killed in the middle of a line
+        # Unbuffered: what a full disk did not take must not be written later, after other lines.
+        self._file: RawIOBase = self.path.open("ab", buffering=0)
+        _mend_end(self.path)
 
     def __enter__(self) -> Self:
         return self
@@ -101,8 +104,18 @@ class Results:
         line = json.dumps(fields, ensure_ascii=False)
         self._lines.append(line.encode(errors="backslashreplace").decode())
         with contextlib.suppress(OSError):
-            self._file.write(f"{self._lines[-1]}\n")
-            self._file.flush()
+            self._append(f"{self._lines[-1]}\n".encode())
+
+    def _append(self, line: bytes) -> None:
+        """Write *line* wholly or not at all."""
+        before = os.fstat(self._file.fileno()).st_size
+        left = line
+        try:
+            while left:
+                left = left[self._file.write(left) or 0 :]
+        except OSError:
+            self._file.truncate(before)
+            raise
 
     @property
     def is_there(self) -> bool:
@@ -118,13 +131,30 @@ class Results:
         return [line for line in self._lines if line not in written]
 
 
-def _breaks_off(path: Path) -> bool:
-    content_bytes = path.stat().st_size
-    if content_bytes == 0:
-        return False
-    with path.open("rb") as file:
-        file.seek(content_bytes - 1)
-        return file.read(1) != b"\n"
+def _mend_end(path: Path) -> None:
+    """Cut off what an earlier run left of a line when it was killed; every line is JSON."""
+    with path.open("rb+") as file:
+        last = _last(file)
+        if not last:
+            return
+        try:
+            json.loads(last)
+        except ValueError:
+            file.seek(-len(last), os.SEEK_END)
+            file.truncate()
+        else:  # whole: somebody's editor leaves the last newline out
+            file.seek(0, os.SEEK_END)
+            file.write(b"\n")
+
+
+def _last(file: BinaryIO) -> bytes:
+    """Give what stands behind the last newline."""
+    start, last = file.seek(0, os.SEEK_END), b""
+    while start and b"\n" not in last:
+        size = min(start, _BLOCK_BYTES)
+        start = file.seek(start - size)
+        last = file.read(size) + last
+    return last.rpartition(b"\n")[2]
 
 
 def of_outcome(line: Line, outcome: Outcome, folder: Path) -> Record:

@@ -77,7 +77,7 @@ class Run:
         """Run every job, print the summary, and give the exit code."""
         started = time.monotonic()
         journal = SqliteJournal(self.order.journal)
-        with stoppable(self._say_stopping) as stop:
+        with stoppable(self._say_stopping) as stop, trouble.told_once(self.terminal):
             async with self.service.session(journal=journal) as session:
                 folder.prepare(self.order.out)
                 await self._look_back(journal)
@@ -102,7 +102,7 @@ class Run:
                 await past.forget_emulated(journal, out)
             self.past = await past.look_back(journal, self.manifest, out)
         except JournalError as error:
-            raise exits.CannotStart(error.message) from error
+            raise exits.CannotStart(trouble.at_start(error, error.message)) from error
         self.manifest = past.checked(self.manifest, self.past)
         if len(self.manifest.invalid) == len(known):
             return
@@ -112,7 +112,9 @@ class Run:
                 self.manifest, self.terminal, skip_invalid=self.order.skip_invalid, known=known
             )
         finally:
-            self.terminal.say(f"what a key stands for: {look(journal.path, first.key or 'KEY')}")
+            shown = look(journal.path, first.key or "KEY")
+            what = "Give such a line a new key (a new job, paid for), or put it back as it was."
+            self.terminal.say(f"{what}\nWhat a key stands for: {shown}")
         valid = zip(self.manifest.lines, self.past.keys, strict=True)
         keys = tuple(None if line.faults else key for line, key in valid)
         self.past = attrs.evolve(self.past, keys=keys)
@@ -122,7 +124,8 @@ class Run:
             return Results(self.order.out)
         except OSError as error:
             path = self.order.out / results.FILE_NAME
-            raise exits.CannotStart(f"cannot write {path}: {error.strerror}") from error
+            what = trouble.at_start(error, f"cannot write {path}: {error.strerror}")
+            raise exits.CannotStart(what) from error
 
     def _say_start(self) -> None:
         jobs = count(len(self.manifest.lines), "job")
@@ -215,6 +218,7 @@ class Run:
             results=file,
             journal=self.order.journal,
             emulated=self.service.emulate,
+            resubmitted=self.order.on_unknown == "resubmit",
         )
 
 

@@ -9,7 +9,7 @@ import attrs
 
 import seedance_async
 from seedance_async.account import address
-from seedance_async.cli import folder
+from seedance_async.cli import folder, trouble
 from seedance_async.cli.exits import CannotStart
 from seedance_async.errors import AuthenticationError, JournalError
 from seedance_async.journal import SqliteJournal
@@ -69,12 +69,14 @@ class Service:
         self,
         limits: seedance_async.Limits | None = None,
         journal: SqliteJournal | None = None,
+        instead: str = "",
     ) -> AsyncIterator[seedance_async.SeedanceSession]:
         """Open a session, and its journal, which is closed behind it.
 
         Args:
             limits: How much at once; None takes the library's own.
             journal: Where jobs are written down; None is for what makes no jobs.
+            instead: What may be done where another process has the journal, besides waiting.
 
         Raises:
             CannotStart: There is no key, no usable address, no emulator, or no journal to be had.
@@ -83,8 +85,12 @@ class Service:
             session = await self._made(stack, limits, journal)
             if journal is not None:
                 folder.prepare(journal.path.parent)
-                await stack.enter_async_context(_opened(journal))
-            yield await stack.enter_async_context(session)
+                await stack.enter_async_context(_opened(journal, instead))
+            try:
+                await stack.enter_async_context(session)
+            except JournalError as error:  # it was made at another service
+                raise CannotStart(error.message) from error
+            yield session
 
     async def _made(
         self,
@@ -122,11 +128,11 @@ class Service:
 
 
 @contextlib.asynccontextmanager
-async def _opened(journal: SqliteJournal) -> AsyncIterator[None]:
+async def _opened(journal: SqliteJournal, instead: str) -> AsyncIterator[None]:
     try:
         await journal.open()
     except JournalError as error:
-        raise CannotStart(error.message) from error
+        raise CannotStart(trouble.of_journal(error, journal.path, instead)) from error
     try:
         yield
     finally:

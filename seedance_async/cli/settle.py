@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import re
 from typing import Annotated
 
-from seedance_async.cli import exits, ids, journals
+from seedance_async.cli import exits, ids, journals, trouble
 from seedance_async.cli.options import Flag, HyphenFirst
 from seedance_async.cli.terminal import Terminal
 from seedance_async.errors import JournalError
@@ -46,6 +47,10 @@ def settle(
 def _checked(task_id: str) -> str:
     from seedance_async.session import checked_id  # noqa: PLC0415 -- brings in aiohttp
 
+    # Every real one has a digit; what is copied from a help or an example has none.
+    if not re.search("[0-9]", task_id):
+        what = f"{task_id!r} cannot be a task's id: it looks like video_<uuid>"
+        raise exits.CannotStart(what)
     try:
         return checked_id(task_id)
     except ValueError as error:
@@ -56,11 +61,16 @@ async def _settle(journal: SqliteJournal, key: str, task_id: str | None, termina
     try:
         await journal.open()
     except JournalError as error:
-        raise exits.CannotStart(error.message) from error
+        raise exits.CannotStart(trouble.of_journal(error, journal.path)) from error
     try:
         if await journal.get(key) is None:
             close = await close_keys(journal, key)
-            terminal.say(f"there is no job {key} in {journal.path}{close}", style="red")
+            where = journals.near(journal.path)
+            terminal.say(f"there is no job {key} in {where}{close}", style="red")
+            return exits.SOME_FAILED
+        other = None if task_id is None else await journal.by_task(task_id)
+        if other is not None and other.key != key:
+            terminal.say(f"task {task_id} belongs to job {other.key}", style="red")
             return exits.SOME_FAILED
         record = await Ledger(journal).settle(key, task_id)
     except JournalError as error:
@@ -74,11 +84,10 @@ async def _settle(journal: SqliteJournal, key: str, task_id: str | None, termina
 
 def _told(record: JobRecord) -> str:
     if record.state is JobState.PLANNED or record.task_id is None:
-        return f"{record.key} is planned again: the command that made it sends it once more"
-    fetch = ids.how(record.task_id)
+        return f"{record.key} will be sent again by the next run (and paid for)"
     return (
-        f"{record.key} is submitted now, as task {record.task_id}: the command that made it waits "
-        f"for the video and brings it to disk; or: {fetch}"
+        f"{record.key} is task {record.task_id} now: the next run waits for its video and "
+        f"brings it to disk; or: {ids.how(record.task_id)}"
     )
 
 
@@ -97,5 +106,6 @@ async def close_keys(journal: SqliteJournal, key: str) -> str:
         known.append(record.key)
         if len(known) == _MAX_COMPARED:
             break
-    close = difflib.get_close_matches(key, known, n=_MAX_CLOSE)
+    begun = [each for each in known if each.startswith(key)][:_MAX_CLOSE]
+    close = begun or difflib.get_close_matches(key, known, n=_MAX_CLOSE)
     return f"; did you mean {' or '.join(close)}?" if close else ""

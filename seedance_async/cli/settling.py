@@ -11,9 +11,11 @@ import attrs
 
 from seedance_async.cli import journals
 from seedance_async.cli.terminal import one_line
+from seedance_async.errors import SubmissionUnknown
 from seedance_async.lifecycle import JobRecord
 
-_MAX_LISTED = 10  # three lines each: more than a screen is read by nobody
+_MAX_REASON = 40  # characters; the journal has all of it
+_MAX_LISTED = 20  # more than a screen is read by nobody
 
 
 @attrs.frozen(kw_only=True)
@@ -30,15 +32,38 @@ class Unknown:
 
 
 def lines(unknown: Sequence[Unknown], journal: Path) -> Iterator[str]:
-    """Tell of unknown jobs, each with its two commands, the first ten of them."""
+    """Tell of unknown jobs, the first twenty of them, and once how to settle each."""
     for one in unknown[:_MAX_LISTED]:
-        record = one.record
-        sent = f", sent {local(record.intended_at)}" if record.intended_at else ""
-        yield f"  {one_line(one.label)}{sent}, key {one_line(record.key)}"
-        yield f"    {command(record.key, journal, '--task-id', 'ID')}"
-        yield f"    {command(record.key, journal, '--not-created')}"
+        told = f"{one.label}: {sent(one.record)}, key {one.record.key}"
+        yield f"  {one_line(told)}"
     if (more := len(unknown) - _MAX_LISTED) > 0:
-        yield f"  ... and {more} more: {look(journal, '--state', 'unknown')}"
+        yield f"  ... and {more:,} more: {look(journal, '--state', 'unknown')}"
+    yield from how([one.record.key for one in unknown], journal)
+
+
+def how(keys: Sequence[str], journal: Path) -> Iterator[str]:
+    """Say how the unknown jobs of *keys* are settled."""
+    key = keys[0] if len(keys) == 1 else "KEY"
+    look_in = "Look in" if len(keys) == 1 else "For each, look in"
+    yield f"{look_in} the provider's billing (which may have another time zone)"
+    yield "for a task made at that time. It is there:"
+    yield f"  {command(key, journal, '--task-id', 'video_...')}"
+    yield "It is not (the next run sends the job again):"
+    yield f"  {command(key, journal, '--not-created')}"
+
+
+def why(error: SubmissionUnknown) -> str:
+    """Say in a few words what became of the answer."""
+    if error.http_status is not None:
+        return f"HTTP {error.http_status}"
+    reason = error.message.partition("its answer is lost (")[2].partition("): ")[0]
+    return one_line(reason)[:_MAX_REASON] or "no answer"
+
+
+def sent(record: JobRecord) -> str:
+    """Say when a job was sent, in UTC as a billing may have it, and what for."""
+    when = utc(record.intended_at) if record.intended_at else "at an unknown time"
+    return f"sent {when}, {record.request.model}, {record.request.duration} s"
 
 
 def command(key: str, journal: Path, *verdict: str) -> str:
@@ -55,3 +80,8 @@ def look(journal: Path, *words: str) -> str:
 def local(moment: dt.datetime) -> str:
     """Spell a moment on the clock of whoever reads it."""
     return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def utc(moment: dt.datetime) -> str:
+    """Spell a moment so that it is the same for everybody."""
+    return f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"

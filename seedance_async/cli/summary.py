@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 
 import attrs
 
-from seedance_async.cli import settling, trouble
+from seedance_async.cli import bill, gone, settling, trouble
 from seedance_async.cli.manifest import Line
 from seedance_async.cli.past import Past, Stand
 from seedance_async.cli.rest import Rest
@@ -41,6 +40,7 @@ class Summary:
         results: The file with all of it.
         journal: The journal.
         emulated: Whether no money was involved.
+        resubmitted: Whether the run was told to send unknown jobs again.
     """
 
     lines: Sequence[Line]
@@ -52,6 +52,7 @@ class Summary:
     results: Results
     journal: Path
     emulated: bool
+    resubmitted: bool = False
 
     def say(self, terminal: Terminal) -> None:
         """Print it."""
@@ -60,6 +61,7 @@ class Summary:
         terminal.say(self._made())
         self._say_failed(terminal)
         self._say_not_on_disk(terminal)
+        self._say_gone(terminal)
         _list(terminal, "invalid, skipped:", self._invalid(), style="yellow")
         self._say_unseen(terminal)
         self._say_unknown(terminal)
@@ -77,11 +79,9 @@ class Summary:
         return f"{count(len(self.lines), 'job')} in {spent}: {', '.join(counts)}"
 
     def _made(self) -> str:
-        made = f"{self.report.video_s:g} s of video, {count(self.report.total_tokens, 'token')},"
-        if not any(self._with(OutcomeStatus.COMPLETED)) and not self.rest.done:
-            made = "no new video"
-        records = f" (records in {self.results.path})" if self.results.is_there else ""
-        return f"{made} in {self.results.path.parent}{records}"
+        made = bill.told(self.past, self.report, self.rest)
+        is_whole = self.results.is_there and not self.results.lost()
+        return f"{made} (records in {self.results.path})" if is_whole else made
 
     def _with(self, status: OutcomeStatus) -> Iterator[Outcome]:
         return (outcome for outcome in self.report.outcomes if outcome.status is status)
@@ -94,20 +94,35 @@ class Summary:
         _list(terminal, "failed:", map(self._told, now), style="red")
         if any(one.task_id is None for one in now):
             terminal.say("  What has no task cost nothing; the same command sends it again.")
-        title = "failed before this run, and not sent again (under a new key it would be):"
+        title = "failed before this run, and not sent again:"
         _list(terminal, title, map(self._told, before[:_MAX_BEFORE]), style="red")
         if (more := len(before) - _MAX_BEFORE) > 0:
             shown = settling.look(self.journal, "--state", "failed")
             terminal.say(f"  ... and {more:,} more: {shown}")
+        if any(one.task_id is not None for one in alone) and not self.emulated:
+            how = "change the prompt, or give the line a new key"
+            terminal.say(gone.ended(how))
         for reason, jobs in _by_trouble(failed):
             terminal.say(f"{count(jobs, 'job')} not sent, nothing paid: {reason}", style=_LOUD)
 
     def _say_not_on_disk(self, terminal: Terminal) -> None:
         made = [one for one in self._with(OutcomeStatus.COMPLETED) if not one.ok]
-        alone = (one for one in made if trouble.shared(one.error) is None)
+        alone = (one for one in made if _is_its_own(one))
         _list(terminal, "made, but not on disk:", map(self._told, alone), style=_LOUD)
         for reason, jobs in _by_trouble(made):
             terminal.say(f"{count(jobs, 'video')} made, but not on disk: {reason}", style=_LOUD)
+
+    def _say_gone(self, terminal: Terminal) -> None:
+        """Tell of what running again does not bring back, except a person's word that is wrong."""
+        lost = [one for one in self.report.outcomes if one.error and gone.is_gone(one.error)]
+        for one in lost:
+            is_word = gone.is_word(self.past.known.get(one.key or ""))
+            told = gone.told(one.error, by_hand=is_word) if one.error else ""
+            terminal.say(one_line(f"{self.lines[one.index].label}: {told}"), style=_LOUD)
+            if is_word:
+                terminal.say(f"  {gone.how_to_mend(str(one.key), self.journal)}")
+        if not all(gone.is_word(self.past.known.get(one.key or "")) for one in lost):
+            terminal.say(gone.anew("give the line a new key"))
 
     def _invalid(self) -> Iterator[str]:
         for outcome in self._with(OutcomeStatus.INVALID):
@@ -123,30 +138,29 @@ class Summary:
 
     def _say_unseen(self, terminal: Terminal) -> None:
         """Tell of tasks that have an id and whose end was not seen."""
-        unseen = [one for one in self._with(OutcomeStatus.UNKNOWN) if one.task_id is not None]
-        title = "UNKNOWN, accepted and may have been paid for, its end was not seen:"
-        _list(terminal, title, map(self._told, unseen), style=_LOUD)
+        unknown = self._with(OutcomeStatus.UNKNOWN)
+        unseen = [one for one in unknown if one.task_id is not None and _is_its_own(one)]
         unwritten = [one for one in unseen if isinstance(one.error, JournalError) and one.key]
-        if unwritten:
-            terminal.say("  Where the journal lacks an id, tell it:", style=_LOUD)
+        title = "UNKNOWN, accepted and may have been paid for, its end was not seen:"
+        others = (self._told(one) for one in unseen if one not in unwritten)
+        _list(terminal, title, others, style=_LOUD)
+        if not unwritten:
+            return
+        what = f"UNKNOWN, accepted, but not in the journal: {count(len(unwritten), 'job')}"
+        terminal.say(f"{what}. Tell it the ids once it can be written:", style=_LOUD)
         for one in unwritten:
             verdict = ("--task-id", str(one.task_id))
-            terminal.say(f"    {settling.command(str(one.key), self.journal, *verdict)}")
+            terminal.say(f"  {settling.command(str(one.key), self.journal, *verdict)}")
 
     def _say_unknown(self, terminal: Terminal) -> None:
         """Tell of creates without an answer, and how to settle each."""
         lost = list(self._lost())
         if not lost or self.emulated:
             return
-        what = f"UNKNOWN, may have been paid for, and not sent again: {count(len(lost), 'job')}"
+        what = f"UNKNOWN, may have been paid for, not sent again: {count(len(lost), 'job')}"
         terminal.say(what, style=_LOUD)
         for line in settling.lines(lost, self.journal):
             terminal.say(line)
-        terminal.say(
-            "  Look in the provider's billing whether these tasks exist, say so with one of the "
-            "two commands each, and run the same command again.",
-            style=_LOUD,
-        )
 
     def _lost(self) -> Iterator[Unknown]:
         left = self.rest.left.items()
@@ -160,45 +174,48 @@ class Summary:
 
     def _say_left(self, terminal: Terminal) -> None:
         """Tell of what the run was stopped over."""
-        left = self.rest.left.values()
-        states = Counter(job.state for job in left)
-        if self.emulated:
-            if left:
-                terminal.say(f"{count(len(left), 'task')} ended with the emulator", "yellow")
+        left = self.rest.left
+        if left and self.emulated:
+            terminal.say(f"{count(len(left), 'task')} ended with the emulator", "yellow")
             return
-        if running := states[JobState.SUBMITTED]:
-            what = f"{count(running, 'task')} at the provider when stopped, may be paid for"
-            terminal.say(what, style=_LOUD)
-        if made := states[JobState.COMPLETED]:
-            terminal.say(f"{count(made, 'video')} made, but not on disk when stopped", style=_LOUD)
+        for state, what in (
+            (JobState.SUBMITTED, "at the provider, may be paid for"),
+            (JobState.COMPLETED, "made, but not on disk"),
+        ):
+            numbers = [
+                self.lines[i].number for i, job in sorted(left.items()) if job.state is state
+            ]
+            if numbers:
+                terminal.say(f"{what}: {_spans(numbers)}", style=_LOUD)
 
     def _say_unsent(self, terminal: Terminal) -> None:
-        unsent = self.rest.unsent
-        if not unsent:
-            return
-        spans = list(ranges(line.number for line in unsent))
-        more = ", ..." if len(spans) > _MAX_RANGES else ""
-        listed = ", ".join(islice(spans, _MAX_RANGES))
-        lines = "line" if len(unsent) == 1 else "lines"
-        what = f"{count(len(unsent), 'job')} not sent, nothing paid: {lines} {listed}{more}"
-        terminal.say(what, style="yellow")
+        if self.rest.unsent:
+            spans = _spans([line.number for line in self.rest.unsent])
+            terminal.say(f"not sent, nothing paid: {spans}", style="yellow")
 
     def _say_how_to_go_on(self, terminal: Terminal) -> None:
         """Say what brings the rest to its end."""
-        is_stuck = any(trouble.shared(one.error) for one in self.report.outcomes)
-        unfetched = [one for one in self._with(OutcomeStatus.COMPLETED) if not one.ok]
-        unknown = self._with(OutcomeStatus.UNKNOWN)
+        # A journal that took no id is as stuck as a folder that takes no film.
+        is_stuck = any(isinstance(one.error, JournalError) for one in self.report.outcomes)
+        is_stuck = is_stuck or any(trouble.shared(one.error) for one in self.report.outcomes)
+        unfetched = [
+            one for one in self._with(OutcomeStatus.COMPLETED) if not one.ok and _may_come(one)
+        ]
+        unknown = [one for one in self._with(OutcomeStatus.UNKNOWN) if _may_come(one)]
         running = [one for one in unknown if one.task_id is not None or self.emulated]
         left = [job for job in self.rest.left.values() if job.task_id is not None]
+        again = "the same command again"
+        if self.resubmitted:
+            again = "the command again WITHOUT --on-unknown resubmit"
         if not (is_stuck or unfetched or running or left or self.rest.unsent):
+            if any(self._lost()):
+                terminal.say(f"Then run {again}.", style="bold")
             return
-        first = "Make room, or let the folder be written; then run" if is_stuck else "Run"
-        if self.emulated:
-            terminal.say(f"{first} the same command again to go on.")
-            return
-        kept = f" {_KEPT}" if unfetched or running or left else ""
-        what = f"{first} the same command again to go on; nothing is paid twice.{kept}"
-        terminal.say(what, style="bold")
+        first = "Make room, or let the folder be written; then\nrun" if is_stuck else "Run"
+        paid = "." if self.emulated else " to go on; nothing is paid twice."
+        terminal.say(f"{first} {again}{paid}", style="bold")
+        if not self.emulated and (unfetched or running or left):
+            terminal.say(_KEPT)
 
     def _say_lost(self, terminal: Terminal) -> None:
         """Give what is on no disk: with the whole folder, the journal may be gone as well."""
@@ -216,6 +233,21 @@ class Summary:
 def _by_trouble(outcomes: Iterable[Outcome]) -> Sequence[tuple[str, int]]:
     reasons = Counter(trouble.shared(outcome.error) for outcome in outcomes)
     return [(reason, number) for reason, number in reasons.items() if reason is not None]
+
+
+def _is_its_own(outcome: Outcome) -> bool:
+    """Tell whether what went wrong is told of with the job alone, and nowhere else."""
+    return trouble.shared(outcome.error) is None and not gone.is_gone(outcome.error)
+
+
+def _may_come(outcome: Outcome) -> bool:
+    return not gone.is_gone(outcome.error)
+
+
+def _spans(numbers: Sequence[int]) -> str:
+    spans = list(ranges(numbers))
+    more = ", ..." if len(spans) > _MAX_RANGES else ""
+    return f"line{'' if len(numbers) == 1 else 's'} {', '.join(spans[:_MAX_RANGES])}{more}"
 
 
 def _list(terminal: Terminal, title: str, entries: Iterable[str], style: str) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import datetime as dt
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,10 @@ import anyio
 import attrs
 
 from seedance_async.admission import Limits
-from seedance_async.cli import exits, folder
+from seedance_async.cli import exits, folder, gone, trouble
 from seedance_async.cli.board import ASKING
 from seedance_async.cli.inorder import InOrder
-from seedance_async.cli.interrupt import stoppable
+from seedance_async.cli.interrupt import Stop, stoppable
 from seedance_async.cli.progress import BatchProgress
 from seedance_async.cli.service import Service
 from seedance_async.cli.summary import counted
@@ -68,7 +69,7 @@ class TakeUp:
     async def _to_its_end(self) -> int:
         self._fetching = anyio.CapacityLimiter(_MAX_DOWNLOADS)
         started = time.monotonic()
-        with stoppable(lambda: self.terminal.say("stopping", style="yellow")) as stop:
+        with self._stoppable() as stop, trouble.told_once(self.terminal):
             async with Service().session(LIMITS) as session:
                 tasks = taken_up(session, self.ids)
                 if self.target is not None:
@@ -81,6 +82,9 @@ class TakeUp:
         if stop.signum is not None:
             return exits.interrupted(stop.signum)
         return exits.OK if all(one.ok for one in self.ended.values()) else exits.SOME_FAILED
+
+    def _stoppable(self) -> AbstractContextManager[Stop]:
+        return stoppable(lambda: self.terminal.say("stopping", style="yellow"))
 
     async def _all(self, session: SeedanceSession, tasks: Sequence[VideoTask]) -> None:
         progress = BatchProgress(self.terminal, self.ids, self.ids)
@@ -152,7 +156,7 @@ class TakeUp:
             counts.append(f"{len(left)} not ended")
         total = count(len(self.ids), "task")
         self.terminal.say(f"{total} in {clock(wall_s)}: {', '.join(counts)}", style="bold")
-        if left or report.counts[OutcomeStatus.UNKNOWN]:
+        if left or any(_may_end(outcome) for outcome in report.outcomes):
             self.terminal.say("the same command takes up again what has not ended")
 
 
@@ -166,6 +170,10 @@ def taken_up(session: SeedanceSession, ids: Sequence[str]) -> list[VideoTask]:
         return [session.task(task_id) for task_id in ids]
     except ValueError as error:
         raise exits.CannotStart(str(error)) from error
+
+
+def _may_end(outcome: Outcome) -> bool:
+    return outcome.status is OutcomeStatus.UNKNOWN and not gone.is_gone(outcome.error)
 
 
 def _status(error: SeedanceError | None, *, is_made: bool) -> OutcomeStatus:

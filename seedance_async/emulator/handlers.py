@@ -52,6 +52,9 @@ _CALLS = {
 _MAX_RETIRED = 20_000
 _HTTP_OK = range(200, 300)
 
+#: Takes a task's id, its prompt, and whether a fault kept the id from the client.
+OnAccept = Callable[[str, str, bool], None]
+
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -96,6 +99,7 @@ class Service:
         started_unix_s: When the clock stood at 0.
         base_url: What the URLs of videos begin with.
         other_url: The same of the other host, if there is one.
+        on_accept: Told of each create that was accepted; see ``Emulator``.
         at_work: The tasks that are answering a call now, each with its connection.
     """
 
@@ -112,7 +116,11 @@ class Service:
     started_unix_s: float = 0.0
     base_url: str = ""
     other_url: str = ""
+    on_accept: OnAccept | None = None
     at_work: dict[asyncio.Task[Any] | None, object] = attrs.field(init=False, factory=dict)
+    _accepted: dict[asyncio.Task[Any] | None, tuple[str, str]] = attrs.field(
+        init=False, repr=False, factory=dict
+    )
     _refused: Counter[int] = attrs.field(init=False, factory=Counter)
     _queries: int = attrs.field(init=False, default=0)
     _downloads: int = attrs.field(init=False, default=0)
@@ -180,9 +188,15 @@ class Service:
             is_carried_out = choice is None or choice.mishap.is_carried_out
             answer = await self._plain(request, handler if is_carried_out else _read)
             reply = None if choice is None else await self._spoil(request, choice, answer)
+            self._report(self._accepted.pop(asyncio.current_task(), None), reply)
             if self.latency_s and not request.path.startswith((VIDEOS_PATH, IMAGES_PATH)):
                 await anyio.sleep(self.latency_s)
             return answer if reply is None else await delivery.send(request, reply)
+
+    def _report(self, accepted: tuple[str, str] | None, reply: Reply | None) -> None:
+        if accepted is not None and self.on_accept is not None:
+            task_id, prompt = accepted
+            self.on_accept(task_id, prompt, reply is not None and not reply.gives(task_id))
 
     @web.middleware
     async def _answer_elsewhere(
@@ -270,6 +284,7 @@ class Service:
         except (Refusal, web.HTTPException) as refusal:
             self._refused[refusal.status] += 1
             raise
+        self._accepted[asyncio.current_task()] = (task.id, str(body.get("prompt", "")))
         status = task.status(now)
         return json_answer(
             answers.created(task, status, self._unix_s(task.created_s)), headers=self._advice

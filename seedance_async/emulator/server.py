@@ -24,7 +24,7 @@ from seedance_async.emulator.account import Account, Failures
 from seedance_async.emulator.assets import Library
 from seedance_async.emulator.faults import Decider, FaultPlan, Faults
 from seedance_async.emulator.gallery import Gallery, require_extra
-from seedance_async.emulator.handlers import EmulatorStats, Service
+from seedance_async.emulator.handlers import EmulatorStats, OnAccept, Service
 
 # Twice this is what a handler still has when the emulator stops, in real seconds.
 _SHUTDOWN_S = 0.05
@@ -67,6 +67,7 @@ class Emulator:
         seed: int = 0,
         waive: Collection[str] = (),
         faults: Faults = None,
+        on_accept: OnAccept | None = None,
     ) -> None:
         """Set an emulator up; nothing listens before ``start``.
 
@@ -93,6 +94,8 @@ class Emulator:
             waive: Ids of rules that are not checked.
             faults: What goes wrong with calls: a ``FaultPlan``, or its rates or its script
                 alone. They come upon creates, queries, downloads of videos, and assets.
+            on_accept: Called in the event loop with each create that is accepted: the task's id,
+                its prompt, and whether a fault keeps the id from the client.
 
         Raises:
             ValueError: If an argument is out of its bounds; the message names it.
@@ -131,6 +134,7 @@ class Emulator:
                 random.Random(f"faults {seed}"),  # noqa: S311 - for chance that can be repeated
                 nth_task=self._account.nth_id,
             ),
+            on_accept=on_accept,
         )
         self._runner: web.AppRunner | None = None
         self._other_runner: web.AppRunner | None = None

@@ -17,8 +17,10 @@ from typing import Any
 import attrs
 from aiohttp import hdrs
 
+from seedance_async import wire
 from seedance_async.emulator import answers
 
+_HTTP_OK = range(200, 300)
 _PIECES = 10
 _INVERTED = bytes(range(255, -1, -1))
 _NOBODY = "video_00000000-0000-0000-0000-000000000000"
@@ -59,6 +61,14 @@ class Reply:
     pause_s: float = 0.0
     end: End = End.KEPT
     is_answered: bool = True
+
+    def gives(self, task_id: str) -> bool:
+        """Tell whether a client can learn *task_id* from this answer to its create."""
+        is_whole = self.length_bytes is None or self.length_bytes <= len(self.body)
+        if not (self.is_answered and is_whole and self.status in _HTTP_OK):
+            return False
+        read = wire.read_task(self.body)
+        return isinstance(read, wire.TaskState) and read.id == task_id
 
 
 @attrs.frozen(kw_only=True)
