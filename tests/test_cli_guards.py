@@ -120,33 +120,30 @@ def test_a_rehearsal_here_does_not_lock_real_work_out(
 def test_a_task_that_the_provider_does_not_know_is_not_promised_to_come_back(
     home: Path, seedance: Callable[..., Told]
 ) -> None:
-    write_jobs(home, {**FAST, "key": "cat"})
-    with emulating(speed=400, faults=["create.reset_after_accept"]) as emulator:
-        assert seedance(*BATCH, at=emulator)[0] == 1
-        lost_id = emulator.accepted_ids[0]
+    write_jobs(home, {**FAST, "key": "cat"}, {**FAST, "key": "dog"})
+    in_turn = ("--max-in-flight", "1", "--timeout", "0.01")
+    with (
+        emulating(speed=400, faults=["create.reset_after_accept"]) as emulator,
+        emulating(speed=400) as stranger,
+    ):
+        assert seedance(*BATCH, *in_turn, at=emulator)[0] == 1
+        lost_id, dogs_id = emulator.accepted_ids
         settle = ("jobs", "settle", "cat", "--task-id")
         assert seedance(*settle, f"{lost_id}0")[0] == 0
-        code, _, told = seedance(*BATCH)
+        code, _, told = seedance(*BATCH, at=stranger)
         assert code == 1
         by_hand = f"the provider does not know task {lost_id}0, which was settled by hand\n"
         mend = (
             "  if the id is wrong: seedance jobs settle cat --task-id RIGHT_ID --journal videos\n"
         )
         assert f"line 1 cat: {by_hand}{mend}" in told
+        assert f"line 2 dog: the provider no longer knows task {dogs_id}" in told
+        assert "To make it anew (a new job, paid for), give the line a new key." in told
         assert "same command again" not in told
         code, _, told = seedance(*settle, lost_id)
         assert code == 0, told
-        assert seedance(*BATCH)[0] == 0
-        assert len(emulator.accepted_ids) == 1
-    write_jobs(home, {**FAST, "key": "dog"})
-    with emulating(speed=400) as emulator:
-        assert seedance(*BATCH, "--timeout", "0.01", at=emulator)[0] == 1
-    with emulating(speed=400) as emulator:  # another, which knows nothing of it
-        code, _, told = seedance(*BATCH, at=emulator)
-    assert code == 1
-    assert "line 1 dog: the provider no longer knows task video_" in told
-    assert "To make it anew (a new job, paid for), give the line a new key." in told
-    assert "same command again" not in told
+        assert seedance(*BATCH, at=emulator)[0] == 0
+        assert (len(emulator.accepted_ids), len(stranger.accepted_ids)) == (2, 0)
 
 
 def test_a_video_that_is_gone_is_not_promised_to_come_back(
