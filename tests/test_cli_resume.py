@@ -125,7 +125,7 @@ def test_what_is_done_is_skipped_and_what_is_gone_is_fetched_again(
     assert code == 0, told
     assert "1 done before, 1 made but not on disk, 1 to send" in told
     assert "4 s of video, " in told
-    assert " tokens, 1 fetched again, made before (records in" in told
+    assert " tokens, 1 fetched that were made before (records in" in told
     assert paid() == 3
     files = sorted(path.name for path in Path("videos").glob("*.mp4"))
     assert len(files) == 3

@@ -33,4 +33,4 @@ def told(past: Past, report: BatchReport, rest: Rest) -> str:
     video_s = sum(seconds or 0.0 for seconds, _ in made)
     tokens = sum(billed or 0 for _, billed in made)
     new = f"{video_s:g} s of video, {count(tokens, 'token')}" if made else "no new video"
-    return f"{new}, {fetched} fetched again, made before" if fetched else new
+    return f"{new}, {fetched} fetched that were made before" if fetched else new
