@@ -136,7 +136,7 @@ def _begins(record: JobRecord, words: str) -> bool:
     return record.key.startswith(words) or (record.task_id or "").startswith(words)
 
 
-app = App(
+app: App = App(
     name="jobs",
     help=COMMANDS["jobs"],
     help_format="plaintext",

@@ -48,7 +48,7 @@ class SqliteJournal:
 
     def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False) -> None:
         # Resolved: a link must not lead to a lock of its own, nor another current folder.
-        self.path = Path(os.path.realpath(path))
+        self.path: Path = Path(os.path.realpath(path))
         self._read_only = read_only
         self._lock: WriterLock | None = None
         self._db: aiosqlite.Connection | None = None
