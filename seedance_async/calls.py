@@ -246,7 +246,7 @@ class Calls:
                 return task
             return wire.without(task, key, secrets(job.record.request))
         except (RecursionError, ValueError):  # nested too deep to be spelled again
-            return TaskState(id=task.id, status=task.status)
+            return wire.bare(task)
 
     async def _accepted(self, job: TrackedJob, task: TaskState) -> None:
         self._accepted_count += 1

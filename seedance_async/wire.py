@@ -253,7 +253,12 @@ def without(task: TaskState, secret: str, secrets: Sequence[str] = ()) -> TaskSt
     for form in _spelled(secret):
         clean = clean.replace(form, b"<...>")
     read = read_task(clean, asked_id=task.id, secrets=(secret, *secrets))
-    return read if isinstance(read, TaskState) else TaskState(id=task.id, status=task.status)
+    return read if isinstance(read, TaskState) else bare(task)
+
+
+def bare(task: TaskState) -> TaskState:
+    """Give no more of an answer than the task's id and its status."""
+    return TaskState(id=task.id, status=task.status, raw={"id": task.id, "status": task.status})
 
 
 def failure_message(answer: Answer, secrets: Sequence[str] = ()) -> str:

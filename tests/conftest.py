@@ -6,6 +6,7 @@ import asyncio
 import functools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import aiosqlite
@@ -13,6 +14,7 @@ import attrs
 import pytest
 import virtual_loop
 from aiohttp import web
+from cli_process import account
 from virtual_loop import VirtualLoop
 
 from seedance_async import Fixed, SeedanceSession, VideoRequest
@@ -81,6 +83,40 @@ async def session(emulator: Emulator) -> AsyncIterator[SeedanceSession]:
 @pytest.fixture
 def request_() -> VideoRequest:
     return VideoRequest(model="seedance_2_0_fast_pro", prompt="A cat dancing in the rain")
+
+
+Told = tuple[int, str, str]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Be in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def paid(emulator: Emulator) -> Callable[[], int]:
+    """Count the tasks that were accepted in this test."""
+    before = len(emulator.accepted_ids)
+    return lambda: len(emulator.accepted_ids) - before
+
+
+@pytest.fixture
+def seedance(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Told]:
+    """Run a command in this process, and give its exit code, stdout and stderr."""
+    from seedance_async.cli.app import run
+
+    def command(*words: str, at: Emulator | None = None) -> Told:
+        for name, value in (account(at) if at else {}).items():
+            monkeypatch.setenv(name, value)
+        code = run(words)
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    return command
 
 
 def name(value: object) -> str:

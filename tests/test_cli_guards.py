@@ -21,9 +21,9 @@ from cli_process import (
     wait_for,
     write_jobs,
 )
+from conftest import Told
 
 from seedance_async.cli import trouble
-from seedance_async.cli.app import run
 from seedance_async.cli.results import FILE_NAME, Record, Results
 from seedance_async.cli.terminal import Terminal
 from seedance_async.emulator import Emulator
@@ -31,39 +31,14 @@ from seedance_async.errors import JournalError
 
 BATCH = ("batch", "jobs.jsonl", "--out", "videos")
 CAT = ("generate", "a cat", "--model", "seedance_2_0_fast_pro", "--duration", "4")
-Told = tuple[int, str, str]
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[Emulator]:
     with emulating(speed=400) as running:
         yield running
-
-
-@pytest.fixture
-def paid(emulator: Emulator) -> Callable[[], int]:
-    before = len(emulator.accepted_ids)
-    return lambda: len(emulator.accepted_ids) - before
-
-
-@pytest.fixture
-def seedance(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Told]:
-    def command(*words: str, at: Emulator | None = None) -> Told:
-        for name, value in (account(at) if at else {}).items():
-            monkeypatch.setenv(name, value)
-        code = run(words)
-        told = capsys.readouterr()
-        return code, told.out, told.err
-
-    return command
 
 
 def test_a_journal_elsewhere_must_not_leave_the_folder_s_own_out(

@@ -25,48 +25,20 @@ from cli_process import (
     wait_for,
     write_jobs,
 )
+from conftest import Told
 
-from seedance_async.cli.app import run
 from seedance_async.emulator import Emulator
 
 BATCH = ("batch", "jobs.jsonl", "--out", "videos")
 JOURNAL = Path("videos/seedance.sqlite")
-Told = tuple[int, str, str]
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[Emulator]:
     with emulating(speed=400) as running:
         yield running
-
-
-@pytest.fixture
-def paid(emulator: Emulator) -> Callable[[], int]:
-    """Count the tasks that were accepted in this test."""
-    before = len(emulator.accepted_ids)
-    return lambda: len(emulator.accepted_ids) - before
-
-
-@pytest.fixture
-def seedance(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Told]:
-    """Run a command in this process, and give its exit code, stdout and stderr."""
-
-    def command(*words: str, at: Emulator | None = None) -> Told:
-        for name, value in (account(at) if at else {}).items():
-            monkeypatch.setenv(name, value)
-        code = run(words)
-        told = capsys.readouterr()
-        return code, told.out, told.err
-
-    return command
 
 
 def cats(count: int) -> list[dict[str, object]]:

@@ -537,3 +537,42 @@ async def test_a_row_that_cannot_be_read_hurts_no_other_job(on_disk: SqliteJourn
     planned = [on_disk.plan(record(key)) for key in "abc"]
     ended = await asyncio.gather(*planned, return_exceptions=True)
     assert [isinstance(end, JournalError) for end in ended] == [True, False, False]
+
+
+async def test_an_answer_that_cannot_be_spelled_keeps_its_id_and_status(
+    on_disk: SqliteJournal,
+) -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    odd = TaskState(id="v1", status="queued", raw={"id": "v1", "status": "queued", "odd": deep})
+    await write(on_disk, life("k", *PATH[:2], task_id="v1", task=odd))
+    found = await on_disk.get("k")
+    assert found is not None
+    assert (found.task_id, found.task_status) == ("v1", "queued")
+    while deep:  # the interpreter would take it apart by recursion
+        deep = deep.pop()
+
+
+async def test_a_reader_leaves_alone_what_is_no_journal(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "theirs", isolation_level=None)) as theirs:
+        theirs.execute("PRAGMA journal_mode = WAL")
+        theirs.execute("CREATE TABLE jobs (mine TEXT)")
+        before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+        with pytest.raises(JournalError, match="something else"):
+            await SqliteJournal(tmp_path / "theirs", read_only=True).open()
+        after = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert {name: after[name] for name in ("theirs", "theirs-wal")} == {
+        name: before[name] for name in ("theirs", "theirs-wal")
+    }
+    assert set(after) == set(before)
+
+
+async def test_a_service_is_claimed_between_commits(on_disk: SqliteJournal) -> None:
+    async with anyio.create_task_group() as group:
+        for number in range(50):
+            group.start_soon(write, on_disk, life(f"k{number}", *PATH, task_id=f"v{number}"))
+            group.start_soon(on_disk.claim, "api.example.com")
+    assert len(await keys(on_disk, JobState.COMPLETED)) == 50
+    with pytest.raises(JournalError, match="not at another"):
+        await on_disk.claim("another")

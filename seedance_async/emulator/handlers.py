@@ -184,19 +184,24 @@ class Service:
     async def _answer(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         """Make every refusal JSON, every answer of the API as slow as it is to be, and faults."""
         with self._working(request):
-            choice = self._choose(request)
+            choice, reply, is_through = self._choose(request), None, False
             is_carried_out = choice is None or choice.mishap.is_carried_out
-            answer = await self._plain(request, handler if is_carried_out else _read)
-            reply = None if choice is None else await self._spoil(request, choice, answer)
-            self._report(self._accepted.pop(asyncio.current_task(), None), reply)
+            try:
+                answer = await self._plain(request, handler if is_carried_out else _read)
+                reply = None if choice is None else await self._spoil(request, choice, answer)
+                is_through = True
+            finally:  # the client may be gone by now
+                self._report(is_through, reply)
             if self.latency_s and not request.path.startswith((VIDEOS_PATH, IMAGES_PATH)):
                 await anyio.sleep(self.latency_s)
             return answer if reply is None else await delivery.send(request, reply)
 
-    def _report(self, accepted: tuple[str, str] | None, reply: Reply | None) -> None:
+    def _report(self, is_through: bool, reply: Reply | None) -> None:
+        accepted = self._accepted.pop(asyncio.current_task(), None)
         if accepted is not None and self.on_accept is not None:
             task_id, prompt = accepted
-            self.on_accept(task_id, prompt, reply is not None and not reply.gives(task_id))
+            is_given = is_through and (reply is None or reply.gives(task_id))
+            self.on_accept(task_id, prompt, not is_given)
 
     @web.middleware
     async def _answer_elsewhere(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import json
 from collections.abc import Sequence
@@ -168,10 +167,13 @@ def read_move(row: Sequence[Any]) -> Move:
 
 
 def _answer(task: wire.TaskState | None) -> str | None:
-    # Nested beyond what can be spelled: the id matters more than what was said besides.
-    with contextlib.suppress(RecursionError, ValueError, TypeError):
-        return None if task is None else json.dumps(task.raw)
-    return None
+    if task is None:
+        return None
+    try:
+        return json.dumps(task.raw)
+    except (RecursionError, ValueError, TypeError):
+        # Nested beyond what can be spelled: the id matters more than what was said besides.
+        return json.dumps(wire.bare(task).raw)
 
 
 def _text(value: str | None) -> str | None:

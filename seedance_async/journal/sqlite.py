@@ -78,7 +78,7 @@ class SqliteJournal:
             if not self._read_only:
                 await self._settle_what_was_left()
         except BaseException:
-            await self.close()
+            await finish(self._close())
             raise
 
     async def claim(self, service: str) -> None:
@@ -87,18 +87,23 @@ class SqliteJournal:
         Raises:
             JournalError: They were made at another service, or it cannot be written.
         """
-        known = [name for (name,) in await self._read(rows.READ_SERVICE)]
-        if known and known[0] != service:
-            message = f"the journal {self.path} has jobs made at {known[0]}, not at {service}"
-            raise JournalError(f"{message}: keep a journal for each")
-        if not known:
-            with self._explaining("write"):
-                await self._opened.execute_fetchall(rows.ADD_SERVICE, (service,))
-                await self._opened.commit()
+        await finish(self._claim(service))
+
+    async def _claim(self, service: str) -> None:
+        async with self._commits.sole_writer(), self._transaction() as db:
+            known = [name for (name,) in await self._read(rows.READ_SERVICE)]
+            if known and known[0] != service:
+                message = f"the journal {self.path} has jobs made at {known[0]}, not at {service}"
+                raise JournalError(f"{message}: keep a journal for each")
+            if not known:
+                await db.execute_fetchall(rows.ADD_SERVICE, (service,))
 
     async def close(self) -> None:
         """Write what is waiting and close the file; may be called again."""
+        was_read = self._read_only and self._db is not None
         await finish(self._close())
+        if was_read:
+            await finish(self._tidy_up())
 
     async def _close(self) -> None:
         db = self._db
@@ -112,8 +117,6 @@ class SqliteJournal:
             finally:
                 if self._lock is not None:
                     self._lock.release()
-        if self._read_only and db is not None:
-            await self._tidy_up()
 
     async def _tidy_up(self) -> None:
         """Remove the files that SQLite makes for a reader, and leaves behind if it is the last."""
@@ -218,6 +221,18 @@ class SqliteJournal:
         except Exception as exc:
             raise JournalError(f"cannot {verb} the journal {self.path}: {exc}") from exc
 
+    @contextlib.asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[aiosqlite.Connection]:
+        """Commit what the block wrote; none of it where something is wrong."""
+        db = self._opened
+        with self._explaining("write"):
+            try:
+                yield db
+                await db.commit()
+            except BaseException:
+                await db.rollback()
+                raise
+
     async def plan(self, record: JobRecord) -> JobRecord:
         """Write a new job down, unless its key is known; give what is known of it.
 
@@ -243,19 +258,13 @@ class SqliteJournal:
         return await self._commits.add(waiting)
 
     async def _write(self, group: Sequence[Waiting]) -> None:
-        with self._explaining("write"):
-            await self._write_all(group)
-
-    async def _write_all(self, group: Sequence[Waiting]) -> None:
         news = [waiting for waiting in group if waiting.is_new]
         old = [waiting.record for waiting in group if not waiting.is_new]
         intents = [record for record in old if record.state is JobState.SUBMITTING]
         if intents and _file_id(self.path) != self._file_id:
             raise JournalError(f"the journal {self.path} was removed or replaced while in use")
         changes = [record for record in old if record.state is not JobState.SUBMITTING]
-        added = rows.Rows(rows.added(waiting.record) for waiting in news)
-        db = self._opened
-        try:
+        async with self._transaction() as db:
             # Changes before what is looked up, which must be as new as they are.
             for statement, values in (
                 (rows.INTEND, rows.Rows(map(rows.intended, intents))),
@@ -264,14 +273,11 @@ class SqliteJournal:
                 if values:
                     cursor = await db.executemany(statement, values)
                     _check_changed(statement, cursor.rowcount == len(values))
-            if added:
+            if news:
+                added = rows.Rows(rows.added(waiting.record) for waiting in news)
                 cursor = await db.executemany(rows.ADD, added)
                 if cursor.rowcount < len(added):
                     await self._look_up(news)
-            await db.commit()
-        except BaseException:
-            await db.rollback()
-            raise
 
     async def _look_up(self, plans: Sequence[Waiting]) -> None:
         for waiting in plans:
@@ -289,15 +295,9 @@ class SqliteJournal:
             await finish(self._forget(rows.Rows((key,) for key in keys)))
 
     async def _forget(self, keys: rows.Rows) -> None:
-        db = self._opened
-        with self._explaining("write"):
-            try:
-                for statement in rows.FORGET:
-                    await db.executemany(statement, keys)
-                await db.commit()
-            except BaseException:
-                await db.rollback()
-                raise
+        async with self._transaction() as db:
+            for statement in rows.FORGET:
+                await db.executemany(statement, keys)
 
     async def get(self, key: str) -> JobRecord | None:
         """Give the record of *key*, or None.
