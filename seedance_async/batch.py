@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import attrs
 from anyio.abc import TaskGroup
 
@@ -44,6 +45,7 @@ BatchSource = Iterable[BatchItem] | AsyncIterable[BatchItem]
 _MAX_CREATORS = 32
 _MAX_ASKERS = 64
 _MAX_DOWNLOADERS = 4
+_AT_ONCE = 16  # items read without letting the loop have its turn; our choice
 
 
 @attrs.frozen(kw_only=True)
@@ -157,9 +159,9 @@ class _Scheduler:
         self._disk_trouble: DownloadError | None = None
         self._agenda: Agenda[_Entry] = Agenda()
         self._downloads: Agenda[_Entry] = Agenda()
+        self._creates: Agenda[_Entry] = Agenda()
         self._outcomes: deque[Outcome] = deque()
-        self._taking = anyio.Lock()
-        self._changed = anyio.Event()
+        self._changed: anyio.Event | None = None
         self._taken = 0
         self._in_flight = 0
         self._downloading = 0
@@ -168,6 +170,7 @@ class _Scheduler:
         self._source_error: Exception | None = None
 
     def start(self, group: TaskGroup) -> None:
+        group.start_soon(self._feed, name="seedance feed")
         for _ in range(min(self._max_in_flight, _MAX_CREATORS)):
             group.start_soon(self._create_all, name="seedance create")
         for _ in range(min(self._max_in_flight, _MAX_ASKERS)):
@@ -177,14 +180,14 @@ class _Scheduler:
                 group.start_soon(self._download_all, name="seedance download")
 
     async def next_outcome(self) -> Outcome:
-        while not self._outcomes:
+        while self._closed or not self._outcomes:
             if self._closed:
                 raise StopAsyncIteration
             if self._exhausted and not self._in_flight and not self._downloading:
                 if self._source_error is not None:
                     raise self._source_error
                 raise StopAsyncIteration
-            await self._changed.wait()
+            await self._change()
         outcome = self._outcomes.popleft()
         self._notify()
         return outcome
@@ -195,51 +198,57 @@ class _Scheduler:
         self._notify()
 
     def _notify(self) -> None:
-        self._changed.set()
-        self._changed = anyio.Event()
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
+
+    async def _change(self) -> None:
+        if self._changed is None:
+            self._changed = anyio.Event()
+        await self._changed.wait()
 
     def _has_room(self) -> bool:
         backlog = self._downloading + len(self._outcomes)
         return self._in_flight < self._max_in_flight and backlog < self._max_in_flight
 
-    async def _take(self) -> _Entry | None:
-        """Take the next item once there is room for it; None when there are no more."""
-        async with self._taking:
-            while not self._has_room():
-                await self._changed.wait()
-            if self._exhausted:
-                return None
-            try:
+    async def _feed(self) -> None:
+        """Read an item for each free place, until there are no more."""
+        try:
+            while True:
+                while not self._has_room():
+                    await self._change()
                 item = await anext(self._items)
-            except StopAsyncIteration:
-                self._exhaust()
-                return None
-            # The source is the caller's: its failure stops the feeding, and jobs that were
-            # paid for are brought to their end before the reader learns of it.
-            except Exception as exc:  # noqa: BLE001
-                self._exhaust(exc)
-                return None
-            except asyncio.CancelledError as exc:
-                if is_ours(exc):
-                    raise
-                # Nobody cancelled us: the source let a cancellation of its own escape.
-                stopped = SeedanceError("the source of requests was cancelled")
-                stopped.__cause__ = exc
-                self._exhaust(stopped)
-                return None
-            entry = _Entry(index=self._taken, item=item, started_at=utc_now())
-            self._taken += 1
-            self._in_flight += 1
-            return entry
+                entry = _Entry(index=self._taken, item=item, started_at=utc_now())
+                self._taken += 1
+                self._in_flight += 1
+                self._creates.put(self._calls.clock(), entry)
+                if self._taken % _AT_ONCE == 0:
+                    await anyio.lowlevel.checkpoint()
+        except StopAsyncIteration:
+            self._exhaust()
+        # The source is the caller's: its failure stops the feeding, and jobs that were paid for
+        # are brought to their end before the reader learns of it.
+        except Exception as exc:  # noqa: BLE001
+            self._exhaust(exc)
+        except asyncio.CancelledError as exc:
+            if is_ours(exc):
+                raise
+            # Nobody cancelled us: the source let a cancellation of its own escape.
+            stopped = SeedanceError("the source of requests was cancelled")
+            stopped.__cause__ = exc
+            self._exhaust(stopped)
 
     def _exhaust(self, error: Exception | None = None) -> None:
         self._exhausted, self._source_error = True, error
         self._notify()
 
     async def _create_all(self) -> None:
-        while (entry := await self._take()) is not None:
-            with self._ending(entry):
+        while True:
+            entry = await self._creates.take()
+            try:
                 await self._create(entry)
+            except BaseException as exc:  # noqa: BLE001 -- sorted there
+                self._end_by(entry, exc)
 
     async def _create(self, entry: _Entry) -> None:
         entry.job = _job(entry.item)
@@ -265,8 +274,10 @@ class _Scheduler:
     async def _ask_all(self) -> None:
         while True:
             entry = await self._agenda.take()
-            with self._ending(entry):
+            try:
                 await self._ask(entry)
+            except BaseException as exc:  # noqa: BLE001 -- sorted there
+                self._end_by(entry, exc)
 
     async def _ask(self, entry: _Entry) -> None:
         watch, taken = entry.watch, entry.taken
@@ -283,14 +294,16 @@ class _Scheduler:
         entry.is_fetching = True
         self._in_flight -= 1
         self._downloading += 1
-        self._downloads.put(anyio.current_time(), entry)
+        self._downloads.put(self._calls.clock(), entry)
         self._notify()
 
     async def _download_all(self) -> None:
         while True:
             entry = await self._downloads.take()
-            with self._ending(entry):
+            try:
                 await self._download(entry)
+            except BaseException as exc:  # noqa: BLE001 -- sorted there
+                self._end_by(entry, exc)
 
     async def _download(self, entry: _Entry) -> None:
         taken, video, job = entry.taken, entry.video, entry.job
@@ -320,24 +333,18 @@ class _Scheduler:
             raise
         self._end(entry, path=written)
 
-    @contextlib.contextmanager
-    def _ending(self, entry: _Entry) -> Iterator[None]:
-        """End the job, and only the job, with whatever it fails on."""
-        try:
-            yield
-        except SeedanceError as error:
-            self._end(entry, error=error)
+    def _end_by(self, entry: _Entry, exc: BaseException) -> None:
+        """End the job, and only the job, with what it failed on."""
+        if isinstance(exc, SeedanceError):
+            self._end(entry, error=exc)
+            return
+        if not isinstance(exc, Exception | asyncio.CancelledError):
+            raise exc
+        if isinstance(exc, asyncio.CancelledError) and is_ours(exc):
+            raise exc
         # A bug, ours or in a pacing of the user's: even that must not cost the others their end.
-        except Exception as exc:  # noqa: BLE001
-            self._end_unexpectedly(entry, exc)
-        except asyncio.CancelledError as exc:
-            if is_ours(exc):
-                raise
-            self._end_unexpectedly(entry, exc)
-
-    def _end_unexpectedly(self, entry: _Entry, cause: BaseException) -> None:
-        error = SeedanceError(f"unexpected {type(cause).__name__}", entry.task_id)
-        error.__cause__ = cause
+        error = SeedanceError(f"unexpected {type(exc).__name__}", entry.task_id)
+        error.__cause__ = exc
         self._end(entry, error=error)
 
     def _end(

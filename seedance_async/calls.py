@@ -90,6 +90,7 @@ class Calls:
 
     Attributes:
         jitter: Gives random numbers from 0 inclusive to 1 exclusive.
+        clock: Gives the event loop's time, in seconds.
         checks_hosts: Whether ``media.public`` is checked; it rests for a private base URL.
         fetches: What becomes of a task that has ended.
         operation: Runs a block about a task so that closing the session ends it.
@@ -103,6 +104,7 @@ class Calls:
     pacing: Pacing
     retries: Retries
     jitter: Callable[[], float]
+    clock: Callable[[], float]
     checks_hosts: bool
     fetches: Fetches
     operation: Callable[[str | None], AbstractContextManager[None]]
@@ -158,7 +160,7 @@ class Calls:
         while True:
             await self._turn_to_create(job)
             # A cancellation that is under way already is honoured here: nothing is paid yet.
-            await anyio.lowlevel.checkpoint()
+            await _honour_cancellation()
             again = await finish(self._create(job), self.on_the_wire)
             if not isinstance(again, Again):
                 return again
@@ -166,7 +168,7 @@ class Calls:
                 # The provider is merely busy with our own jobs, and this one's turn will come.
                 accepted = self._accepted_count
                 patience.renew()
-            now = anyio.current_time()
+            now = self.clock()
             if again.wait_s is not None:
                 self.admission.close(now, again.wait_s)
             try:
@@ -179,7 +181,7 @@ class Calls:
 
     async def _turn_to_create(self, job: TrackedJob) -> None:
         """Wait for a turn; give up unsent behind a gate that opens only after all patience."""
-        closed_s = self.admission.creates.open_from - anyio.current_time()
+        closed_s = self.admission.creates.open_from - self.clock()
         if closed_s > self.retries.create_patience_s:
             message = (
                 f"the provider asked to wait {closed_s:.0f} s more, longer than patience lasts"
@@ -215,8 +217,9 @@ class Calls:
             odd = f"an answer that raised {type(exc).__name__}"
             verdict = judge(NoAnswer(sent=True, reason=odd), now)
         if isinstance(verdict, TaskState):
-            await self._accepted(job, verdict)
-            return wire.retry_after_s(reply.headers, now) if isinstance(reply, Answer) else None
+            assert isinstance(reply, Answer)  # noqa: S101 -- for the types: it was read
+            await self._accepted(job, verdict, reply.body)
+            return wire.retry_after_s(reply.headers, now)
         if isinstance(verdict, Again):
             await self.ledger.move(job, before.state, error=verdict.error.message)
             return verdict
@@ -238,20 +241,20 @@ class Calls:
         of_request = () if request is None else secrets(request)
         return (self.transport.api_key, *of_request)
 
-    def _kept(self, job: TrackedJob, task: TaskState) -> TaskState:
+    def _kept(self, job: TrackedJob, task: TaskState, body: bytes) -> TaskState:
         """Give what is written down of an answer: the key is nobody's business."""
         key = self.transport.api_key
         try:
-            if not wire.quotes(task, key):
+            if not wire.quotes(task, key, body):
                 return task
             return wire.without(task, key, secrets(job.record.request))
         except (RecursionError, ValueError):  # nested too deep to be spelled again
             return wire.bare(task)
 
-    async def _accepted(self, job: TrackedJob, task: TaskState) -> None:
+    async def _accepted(self, job: TrackedJob, task: TaskState, body: bytes) -> None:
         self._accepted_count += 1
         try:
-            kept = self._kept(job, task)
+            kept = self._kept(job, task, body)
             await self.ledger.move(job, JobState.SUBMITTED, task_id=task.id, task=kept)
         except JournalError:
             # It is paid for, and whoever was to read the error may be gone.
@@ -260,7 +263,7 @@ class Calls:
         finally:
             self.events.emit(Submitted(key=job.key, task_id=task.id))
         if phase(task) in (Phase.COMPLETED, Phase.FAILED):
-            await self._changed(job, task)
+            await self._changed(job, task, body)
 
     async def _failed(
         self, job: TrackedJob, error: SeedanceError, *, was_unknown: bool = False
@@ -286,7 +289,7 @@ class Calls:
             record.task_id, record.request, timeout_s, task=record.task, taken_up=taken.is_known
         )
         if not taken.is_known:
-            watch.plan(anyio.current_time(), self.jitter(), taken.hint_s)
+            watch.plan(self.clock(), self.jitter(), taken.hint_s)
         return watch
 
     def watch(
@@ -304,7 +307,7 @@ class Calls:
             task_id,
             self.pacing,
             self.retries if retries is None else retries,
-            now=anyio.current_time(),
+            now=self.clock(),
             timeout_s=timeout_s,
             model=request.model if request else None,
             task=task,
@@ -319,7 +322,8 @@ class Calls:
             WaitTimeout: The watch's deadline passed first.
             SeedanceError: There were too many failures in a row; the task lives on.
         """
-        if anyio.current_time() >= watch.deadline:
+        now = self.clock()
+        if now >= watch.deadline:
             raise watch.timeout()
         with anyio.CancelScope(deadline=watch.deadline):
             await self._turn(self.admission.polls)
@@ -328,27 +332,27 @@ class Calls:
         raise watch.timeout()
 
     async def _take_in(self, watch: Watch, job: TrackedJob | None, reply: wire.Reply) -> bool:
-        now = anyio.current_time()
+        now = self.clock()
         changed = watch.read(reply, now, utc_now(), self.jitter())
         if watch.again is not None:
             if watch.again.wait_s is not None:
                 self.admission.close(now, watch.again.wait_s)
             self._throttled(key_in(job), watch.task_id, watch.again, watch.due - now)
-        if changed and watch.task is not None:
-            await self._changed(job, watch.task)
+        if changed and watch.task is not None and isinstance(reply, Answer):
+            await self._changed(job, watch.task, reply.body)
         return changed
 
     def _throttled(self, key: str | None, task_id: str | None, again: Again, wait_s: float) -> None:
         reason = again.error.message
         self.events.emit(Throttled(key=key, task_id=task_id, wait_s=wait_s, reason=reason))
 
-    async def _changed(self, job: TrackedJob | None, task: TaskState) -> None:
+    async def _changed(self, job: TrackedJob | None, task: TaskState, body: bytes) -> None:
         key, state, reason = key_in(job), _STATES[phase(task)], task.error or "no reason given"
         try:
             # A person may have given the job another id meanwhile.
             if job is not None and job.waits_for(task.id):
                 error = reason if state is JobState.FAILED else None
-                await self.ledger.move(job, state, task=self._kept(job, task), error=error)
+                await self.ledger.move(job, state, task=self._kept(job, task, body), error=error)
         # The id is on record, so the job can be taken up; a video must not be lost over it.
         except JournalError as unwritten:
             _log.error("the journal lacks that task %s is %s: %s", task.id, state, unwritten)
@@ -364,9 +368,16 @@ class Calls:
         Nothing is reserved ahead, so that whoever is cancelled while waiting leaves no gap.
         """
         async with self._queues[lane]:
-            while (at := lane.earliest(anyio.current_time())) > anyio.current_time():  # noqa: ASYNC110
+            while (at := lane.earliest(self.clock())) > self.clock():  # noqa: ASYNC110
                 await anyio.sleep_until(at)
-            lane.go(anyio.current_time())
+            lane.go(self.clock())
+
+
+async def _honour_cancellation() -> None:
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        await asyncio.sleep(0)  # a plain cancellation comes with the loop's next turn
+    await anyio.lowlevel.checkpoint_if_cancelled()
 
 
 _STATES = {

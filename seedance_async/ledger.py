@@ -7,11 +7,9 @@ newer one. What is legal is the business of ``lifecycle``; when something is sen
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime as dt
 import weakref
-from collections.abc import AsyncIterator, Awaitable
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio
 import attrs
@@ -21,8 +19,6 @@ from seedance_async.journal import Journal
 from seedance_async.lifecycle import JobRecord, JobState
 from seedance_async.paid import is_ours
 from seedance_async.request import VideoRequest, differences
-
-T = TypeVar("T")
 
 
 def utc_now() -> dt.datetime:
@@ -51,6 +47,27 @@ def key_in(job: TrackedJob | None) -> str | None:
     return None if job is None else job.key
 
 
+class _Alone:
+    # Written out: a generator's context manager costs four times as much.
+    def __init__(self, busy: dict[str, anyio.Event | None], key: str) -> None:
+        self._busy = busy
+        self._key = key
+
+    async def __aenter__(self) -> bool:
+        had_to_wait = False
+        while self._key in self._busy:
+            had_to_wait = True
+            ended = self._busy[self._key] = self._busy[self._key] or anyio.Event()
+            await ended.wait()
+        self._busy[self._key] = None
+        return had_to_wait
+
+    async def __aexit__(self, *_: object) -> None:
+        ended = self._busy.pop(self._key)
+        if ended is not None:
+            ended.set()
+
+
 class Ledger:
     """Keeps the session's view of jobs and the journal's in step.
 
@@ -61,24 +78,14 @@ class Ledger:
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self._tracked: weakref.WeakValueDictionary[str, TrackedJob] = weakref.WeakValueDictionary()
-        self._busy: dict[str, anyio.Event] = {}
+        self._busy: dict[str, anyio.Event | None] = {}
 
-    @contextlib.asynccontextmanager
-    async def alone(self, key: str) -> AsyncIterator[bool]:
+    def alone(self, key: str) -> _Alone:
         """Keep everybody else out who is about to plan, send or settle the job of *key*.
 
-        Yields:
-            Whether somebody else was about it before.
+        ``async with`` gives whether somebody else was about it before.
         """
-        had_to_wait = False
-        while (busy := self._busy.get(key)) is not None:
-            had_to_wait = True
-            await busy.wait()
-        self._busy[key] = anyio.Event()
-        try:
-            yield had_to_wait
-        finally:
-            self._busy.pop(key).set()
+        return _Alone(self._busy, key)
 
     async def plan(self, key: str, request: VideoRequest, name: str | None = None) -> TrackedJob:
         """Take up the job of *key*: a new one, which is written down, or the one that is known.
@@ -90,10 +97,15 @@ class Ledger:
         job = self._tracked.get(key)
         if job is None:
             record = JobRecord(key=key, request=request, name=name, planned_at=utc_now())
-            job = self._track(await _explained(record, self.journal.plan(record)))
+            try:
+                job = self._track(await self.journal.plan(record))
+            except (Exception, asyncio.CancelledError) as exc:
+                _explain(record, exc)
+                raise
         check_same(job.record, request)
-        # The caller's own metadata may be new; what is sent is the same.
-        job.record = attrs.evolve(job.record, request=request)
+        if job.record.request is not request:
+            # The caller's own metadata may be new; what is sent is the same.
+            job.record = attrs.evolve(job.record, request=request)
         return job
 
     async def by_task(self, task_id: str) -> TrackedJob | None:
@@ -111,8 +123,12 @@ class Ledger:
         Raises:
             JournalError: It cannot be written down; it has the task's id, where there is one.
         """
-        job.record = job.record.moved(state, utc_now(), **changes)
-        await _explained(job.record, self.journal.put(job.record))
+        record = job.record = job.record.moved(state, utc_now(), **changes)
+        try:
+            await self.journal.put(record)
+        except (Exception, asyncio.CancelledError) as exc:
+            _explain(record, exc)
+            raise
 
     async def settle(self, key: str, task_id: str | None) -> JobRecord:
         """Take a person's word on an unknown job: the id of its task, or None for there is none.
@@ -146,18 +162,18 @@ class Ledger:
         return self._tracked.setdefault(record.key, TrackedJob(record))
 
 
-async def _explained(record: JobRecord, writing: Awaitable[T]) -> T:
-    """Await *writing*; whatever a journal raises is a ``JournalError`` with the task's id."""
-    try:
-        return await writing
-    except (Exception, asyncio.CancelledError) as exc:
-        if isinstance(exc, asyncio.CancelledError) and is_ours(exc):
-            raise
-        if isinstance(exc, JournalError) and exc.task_id == record.task_id:
-            raise
-        words = exc.message if isinstance(exc, JournalError) else type(exc).__name__
-        message = f"job {record.key} is {record.state}, which cannot be written down: {words}"
-        raise JournalError(message, record.task_id) from exc
+def _explain(record: JobRecord, exc: BaseException) -> None:
+    """Raise a ``JournalError`` with the task's id for whatever a journal raised, unless it is one.
+
+    A cancellation of ours is left alone.
+    """
+    if isinstance(exc, asyncio.CancelledError) and is_ours(exc):
+        return
+    if isinstance(exc, JournalError) and exc.task_id == record.task_id:
+        return
+    words = exc.message if isinstance(exc, JournalError) else type(exc).__name__
+    message = f"job {record.key} is {record.state}, which cannot be written down: {words}"
+    raise JournalError(message, record.task_id) from exc
 
 
 def _check_open(record: JobRecord) -> None:

@@ -133,18 +133,6 @@ class JobRecord:
         is_made = self.state is JobState.COMPLETED and self.ended_at is not None
         return self.ended_at + KEPT if is_made and self.ended_at else None
 
-    @property
-    def move(self) -> Move:
-        """The last change, for a job's history."""
-        return Move(
-            at=self.changed_at,
-            state=self.state,
-            task_id=self.task_id,
-            task_status=self.task_status,
-            error=self.error,
-            path=self.path,
-        )
-
     def moved(self, state: JobState, at: dt.datetime, **changes: Any) -> "JobRecord":
         """Give the record after a move.
 
@@ -164,8 +152,18 @@ class JobRecord:
             changes["submitted_at"] = at
         if state is not self.state:
             changes["ended_at"] = at if state in ENDS else None
-        return attrs.evolve(self, state=state, changed_at=at, **{"error": None, **changes})
+        return _evolved(self, {"error": None, **changes, "state": state, "changed_at": at})
 
+
+def _evolved(record: JobRecord, changes: Mapping[str, Any]) -> JobRecord:
+    """Do as ``attrs.evolve`` in half the time: there are four moves in a job's life."""
+    evolved = object.__new__(JobRecord)
+    for name, slot in _SLOTS:
+        slot.__set__(evolved, changes[name] if name in changes else slot.__get__(record))
+    return evolved
+
+
+_SLOTS = tuple((field.name, vars(JobRecord)[field.name]) for field in attrs.fields(JobRecord))
 
 #: The states in which a job is done with, as far as the program can tell.
 ENDS = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.UNKNOWN})

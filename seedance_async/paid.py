@@ -6,6 +6,7 @@ No cancellation of any kind splits it. It bounds its own time through the transp
 from __future__ import annotations
 
 import asyncio
+import functools
 import weakref
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -28,6 +29,11 @@ def is_ours(_: asyncio.CancelledError) -> bool:
     return task is None or task.cancelling() > 0
 
 
+def _wake(ended: asyncio.Future[None], _: object) -> None:
+    if not ended.done():
+        ended.set_result(None)
+
+
 async def finish(work: Coroutine[Any, Any, R], among: set[asyncio.Task[Any]] | None = None) -> R:
     """Await *work* to its end even if cancelled meanwhile, then honour the cancellation.
 
@@ -48,7 +54,7 @@ async def finish(work: Coroutine[Any, Any, R], among: set[asyncio.Task[Any]] | N
     """
     # A cancel scope is level-triggered, and the shield keeps it out; Task.cancel() is
     # edge-triggered and goes straight through a shield, so *work* has a task of its own, which
-    # ``wait`` does not cancel along with us.
+    # waiting for it does not cancel along with us.
     inner = asyncio.create_task(work)
     # When asyncio.run ends, it cancels every task that it knows of; this one it must wait for,
     # through us. Source: "Extending asyncio" in Python's manual.
@@ -59,10 +65,14 @@ async def finish(work: Coroutine[Any, Any, R], among: set[asyncio.Task[Any]] | N
         inner.add_done_callback(among.discard)
     interrupted: asyncio.CancelledError | None = None
     while not inner.done():
+        ended = asyncio.get_running_loop().create_future()
+        wake = functools.partial(_wake, ended)
+        inner.add_done_callback(wake)
         try:
             with anyio.CancelScope(shield=True):
-                await asyncio.wait({inner})
+                await ended
         except asyncio.CancelledError as exc:
+            inner.remove_done_callback(wake)
             interrupted = exc
     if interrupted is None:
         return inner.result()

@@ -6,6 +6,7 @@ Knows no spelling of the wire (``wire`` does) and no rule (``rules`` does); send
 import contextlib
 import copy
 import difflib
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -127,7 +128,7 @@ class VideoRequest:
         """Give the JSON object that is sent, defaults spelled out, in the page's order."""
         return wire.write_request(self._given())
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """The SHA-256 of what is sent, in hexadecimal: equal for requests that are sent alike."""
         canonical = json.dumps(self.to_wire(), sort_keys=True, separators=(",", ":"))
@@ -156,8 +157,11 @@ class VideoRequest:
 
 def secrets(request: VideoRequest) -> tuple[str, ...]:
     """Give what a provider may quote of a request, and nobody else should: prompt and media."""
-    medias = (value for _, value in rules.media_references(request._given()))
-    return tuple(text for text in (request.prompt, *medias) if isinstance(text, str))
+    texts: list[object] = [request.prompt, request.first_image, request.last_image]
+    for medias in (request.reference_images, request.reference_videos, request.reference_audios):
+        if isinstance(medias, tuple):  # a rule that is waived may have let anything pass
+            texts += medias
+    return tuple(text for text in texts if isinstance(text, str))
 
 
 def differences(known: VideoRequest, given: VideoRequest) -> tuple[str, ...]:

@@ -114,9 +114,8 @@ def judge_query(
     """
     if isinstance(reply, NoAnswer):
         return Again(error=ServiceUnavailable(f"cannot reach the API: {reply.reason}", task_id))
-    wait_s = wire.retry_after_s(reply.headers, now)
     if reply.status == _TOO_MANY or reply.status >= 500:  # noqa: PLR2004
-        again = _busy(reply, wait_s, secrets)
+        again = _busy(reply, wire.retry_after_s(reply.headers, now), secrets)
         again.error.task_id = task_id
         return again
     if reply.status in _HTTP_CLIENT_ERRORS:

@@ -146,6 +146,7 @@ class SeedanceSession:
             pacing=self._pacing,
             retries=self._retries,
             jitter=random.random,
+            clock=self._loop.time,
             checks_hosts=self._account.is_public,
             fetches=Fetches(
                 transport=transport,

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 
 import aiohttp
+import attrs
+from multidict import CIMultiDict
 from yarl import URL
 
 from seedance_async import wire
@@ -17,7 +19,7 @@ from seedance_async.wire import Answer, NoAnswer
 
 # The total bounds the paid step. Connecting has bounds of its own, well below the total, because
 # a timeout while connecting proves that nothing was sent, and the total proves nothing.
-DEFAULT_TIMEOUT = aiohttp.ClientTimeout(total=60, connect=30, sock_connect=15, sock_read=45)
+DEFAULT_TIMEOUT = aiohttp.ClientTimeout(total=60, connect=30, sock_connect=15)
 # An answer is a few hundred bytes; our choice of what is no answer of this API any more.
 _MAX_BODY_BYTES = 1 << 20
 _NOTHING_SENT = (
@@ -42,13 +44,19 @@ class Transport:
         self.http = http
         self._account = account
         bearer = f"Bearer {account.api_key}"
-        self._headers = {
+        headers = {
             "Authorization": bearer,
             "Accept": "application/json",
             "Accept-Encoding": "identity",
         }
-        self._json_headers = {**self._headers, "Content-Type": "application/json; charset=utf-8"}
+        # Of the kind that aiohttp would make of it with each call.
+        self._headers = CIMultiDict(headers)
+        self._json_headers = CIMultiDict(
+            {**headers, "Content-Type": "application/json; charset=utf-8"}
+        )
         self._timeout = timeout
+        # What a query's timeout proves does not matter, and each timer costs.
+        self._query_timeout = attrs.evolve(timeout, connect=None)
 
     @property
     def api_key(self) -> str:
@@ -57,26 +65,32 @@ class Transport:
 
     async def create(self, body: bytes) -> Answer | NoAnswer:
         """Send a create: the call that costs money."""
-        return await self._send("POST", wire.CREATE_PATH, body)
+        return await self._send("POST", wire.CREATE_PATH, self._timeout, body)
 
     async def query(self, task_id: str) -> Answer | NoAnswer:
         """Ask about a task."""
-        return await self._send("GET", f"{wire.RESULT_PATH}/{wire.quote_id(task_id)}")
+        path = f"{wire.RESULT_PATH}/{wire.quote_id(task_id)}"
+        return await self._send("GET", path, self._query_timeout)
 
-    async def _send(self, method: str, path: str, body: bytes | None = None) -> Answer | NoAnswer:
+    async def _send(
+        self, method: str, path: str, bounds: aiohttp.ClientTimeout, body: bytes | None = None
+    ) -> Answer | NoAnswer:
         if self.http.closed:
             return NoAnswer(sent=False, reason="the aiohttp session is closed")
         try:
-            async with self.http.request(
+            response = await self.http.request(
                 method,
                 URL(self._account.base_url + path, encoded=True),
                 data=body,
                 headers=self._headers if body is None else self._json_headers,
-                timeout=self._timeout,
+                timeout=bounds,
                 allow_redirects=False,
                 raise_for_status=False,
-            ) as response:
-                return await self._read(response)
+            )
+            try:
+                return await _read(response)
+            finally:
+                response.release()  # closes the connection where not all was read
         except _NOTHING_SENT as exc:
             return NoAnswer(sent=False, reason=_reason(exc))
         # Whatever else may be raised by now: nobody knows how far the call got.
@@ -87,18 +101,19 @@ class Transport:
                 raise
             return NoAnswer(sent=True, reason="the connection pool was closed")
 
-    async def _read(self, response: aiohttp.ClientResponse) -> Answer | NoAnswer:
-        body, cut = bytearray(), None
-        try:
-            async for chunk in response.content.iter_any():
-                body += chunk
-                if len(body) > _MAX_BODY_BYTES:
-                    cut = "an answer of more than 1 MiB"
-                    break
-        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
-            # Headers that lie about the body's end must not lose an id that has arrived.
-            cut = _reason(exc)
-        return Answer(response.status, response.headers, bytes(body), cut)
+
+async def _read(response: aiohttp.ClientResponse) -> Answer:
+    body, cut = b"", None
+    try:
+        while chunk := await response.content.readany():
+            body = body + chunk if body else chunk
+            if len(body) > _MAX_BODY_BYTES:
+                cut = "an answer of more than 1 MiB"
+                break
+    except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+        # Headers that lie about the body's end must not lose an id that has arrived.
+        cut = _reason(exc)
+    return Answer(response.status, response.headers, body, cut)
 
 
 def _reason(exc: BaseException) -> str:

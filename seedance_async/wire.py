@@ -173,8 +173,8 @@ def read_task(
     if isinstance(loaded, Unreadable):
         return loaded
     inner = loaded.get("data")
-    wrapped = isinstance(inner, Mapping) and (inner.get("id") or not loaded.get("id"))
-    fields: Mapping[str, Any] = inner if wrapped else loaded  # type: ignore[assignment]
+    wrapped = isinstance(inner, dict) and (inner.get("id") or not loaded.get("id"))
+    fields: dict[str, Any] = inner if wrapped else loaded  # type: ignore[assignment]
     task_id = _id(fields.get("id"))
     if task_id is None and fields.get("id"):
         # Told, so that a person can find the task by it.
@@ -187,26 +187,29 @@ def read_task(
         return BusinessFailure(failure) if failure else Unreadable("no task id in it")
     if asked_id not in (None, task_id):
         return Unreadable("it speaks of another task")
-    read = {"id": task_id, "raw": dict(loaded), "error": _words(fields.get("error"), secrets)}
-    # What should be a word or two may be anything, and is told to people.
-    read |= {
-        name: _clip(text, secrets)
-        for name in ("status", "model")
-        if (text := _text(fields.get(name))) is not None
+    read = {
+        **fields,
+        "id": task_id,
+        "raw": loaded,
+        "error": _words(fields.get("error"), secrets),
+        # What should be a word or two may be anything, and is told to people.
+        "status": _word(fields.get("status"), secrets) or "",
+        "model": _word(fields.get("model"), secrets),
+        "video_url": fields.get("video_url") or fields.get("result_url"),
     }
-    state: TaskState = _structure_task()({**fields, **read}, TaskState)
+    state: TaskState = _structure_task()(read, TaskState)
     return state
 
 
-def load_object(body: bytes) -> Mapping[str, Any] | Unreadable:
+def load_object(body: bytes) -> dict[str, Any] | Unreadable:
     """Load a JSON object, or say why there is none, without quoting it."""
-    if not body.strip():
-        return Unreadable("an empty body")
     try:
         loaded = json.loads(body)
     except (ValueError, RecursionError):
+        if not body.strip():
+            return Unreadable("an empty body")
         return Unreadable("HTML instead of JSON" if b"<" in body[:1] else "a body that is not JSON")
-    return loaded if isinstance(loaded, Mapping) else Unreadable("JSON that is not an object")
+    return loaded if isinstance(loaded, dict) else Unreadable("JSON that is not an object")
 
 
 def read_failure(loaded: Mapping[str, Any], secrets: Sequence[str] = ()) -> str | None:
@@ -230,10 +233,11 @@ def read_failure(loaded: Mapping[str, Any], secrets: Sequence[str] = ()) -> str 
     return f"code {code}: {words or 'no message'}"
 
 
-def quotes(task: TaskState, secret: str) -> bool:
-    """Tell whether a secret is anywhere in what the provider said."""
-    said = dump(task.raw)
-    return any(form in said for form in _spelled(secret))
+def quotes(task: TaskState, secret: str, body: bytes) -> bool:
+    """Tell whether a secret is anywhere in what the provider said: *body*, read as *task*."""
+    # What is escaped may be spelled in many ways; most answers escape nothing.
+    said = dump(task.raw) if b"\\" in body or not body.isascii() else body
+    return any(map(said.__contains__, _spelled(secret)))
 
 
 @functools.lru_cache(maxsize=4)  # asked for with each answer, and always for the same key
@@ -291,10 +295,16 @@ def retry_after_s(headers: Mapping[str, str], now: dt.datetime) -> float | None:
         return None
 
 
-def _text(value: Any) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        return None
-    return str(value).strip() or None
+def _text(value: Any, _: Any = None) -> str | None:
+    if isinstance(value, str):
+        return value.strip() or None
+    # ``type() is``: ``true`` is no number.
+    return str(value) if type(value) is int else None
+
+
+def _word(value: Any, secrets: Sequence[str]) -> str | None:
+    text = _text(value)
+    return None if text is None else _clip(text, secrets)
 
 
 def _id(value: Any) -> str | None:
@@ -304,6 +314,8 @@ def _id(value: Any) -> str | None:
 
 def _words(value: Any, secrets: Sequence[str]) -> str | None:
     """Take a message from the shapes that ``error`` has been seen in."""
+    if value is None:
+        return None
     if isinstance(value, Mapping):
         value = next((value[name] for name in ("message", "msg", "code") if value.get(name)), value)
     if not value:
@@ -330,6 +342,14 @@ def _forms(secret: str) -> tuple[str, ...]:
 
 def _clip(text: str, secrets: Sequence[str]) -> str:
     """Put the provider's words on one line of bounded length, without secrets that it quotes."""
+    if re.fullmatch(
+        r"[\w.-]{1,64}", text, re.ASCII
+    ):  # as most answers are: no secret can be spelled in it but as it is
+        for secret in secrets:
+            if secret in text and len(secret) >= _SECRET_CHARS:
+                break
+        else:
+            return text
     # What is short could be part of any word.
     spelled = [
         form for secret in secrets if len(secret) >= _SECRET_CHARS for form in _forms(secret)
@@ -344,12 +364,12 @@ def _clip(text: str, secrets: Sequence[str]) -> str:
     return line if len(line) <= _QUOTED_CHARS else f"{line[:_QUOTED_CHARS]}…"
 
 
-def _status(value: Any) -> str:
-    status = (_text(value) or "").lower()
+def _status(value: Any, _: Any) -> str:
+    status = str(value).lower()
     return "cancelled" if status == "canceled" else status
 
 
-def _number(value: Any) -> float | None:
+def _number(value: Any, _: Any = None) -> float | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:
@@ -359,12 +379,12 @@ def _number(value: Any) -> float | None:
     return number if 0 <= number < float("inf") else None
 
 
-def _count(value: Any) -> int | None:
+def _count(value: Any, _: Any) -> int | None:
     number = _number(value)
     return None if number is None else int(number)
 
 
-def _moment(value: Any) -> dt.datetime | None:
+def _moment(value: Any, _: Any) -> dt.datetime | None:
     try:
         number = _number(value)
         return None if number is None else dt.datetime.fromtimestamp(number, dt.UTC)
@@ -378,26 +398,23 @@ def _structure_task() -> Callable[[Mapping[str, Any], Any], Any]:
     from cattrs import Converter  # noqa: PLC0415
     from cattrs.gen import make_dict_structure_fn, override  # noqa: PLC0415
 
-    def read(name: str, hook: Callable[[Any], Any]) -> Any:
-        return override(rename=name, struct_hook=lambda value, _: hook(value))
+    def read(name: str, hook: Callable[[Any, Any], Any]) -> Any:
+        return override(rename=name, struct_hook=hook)
 
-    structure = make_dict_structure_fn(
+    def as_it_is(value: Any, _: Any) -> Any:
+        return value
+
+    return make_dict_structure_fn(
         TaskState,
         Converter(),
         _cattrs_detailed_validation=False,
-        id=read("id", str),
+        id=read("id", as_it_is),
         status=read("status", _status),
-        model=read("model", _text),
+        model=read("model", as_it_is),
         created_at=read("created", _moment),
         video_url=read("video_url", _text),
         actual_duration_s=read("actualDuration", _number),
         total_tokens=read("totalTokens", _count),
-        error=read("error", lambda words: words),
-        raw=read("raw", lambda raw: raw),
+        error=read("error", as_it_is),
+        raw=read("raw", as_it_is),
     )
-
-    def with_defaults(fields: Mapping[str, Any], cls: Any) -> Any:
-        url = fields.get("video_url") or fields.get("result_url")
-        return structure({"status": "", **fields, "video_url": url}, cls)
-
-    return with_defaults

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import operator
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import attrs
 
 from seedance_async.lifecycle import JobRecord, JobState, Move
 
 # A program that runs for weeks must not grow: its oldest settled jobs are forgotten. Our choice.
 _KEPT_SETTLED = 10_000
+_change = operator.attrgetter("changed_at", "state", "task_id", "task_status", "error", "path")
 _SETTLED = frozenset({JobState.COMPLETED, JobState.FAILED})
 
 
@@ -22,7 +27,8 @@ class MemoryJournal:
 
     def __init__(self, kept_settled: int = _KEPT_SETTLED) -> None:
         self._records: dict[str, JobRecord] = {}
-        self._moves: dict[str, list[Move]] = {}
+        # What makes a ``Move``: few histories are ever looked at.
+        self._moves: dict[str, list[tuple[Any, ...]]] = {}
         self._keys: dict[str, str] = {}
         self._kept_settled = kept_settled
         self._settled: deque[str] = deque()
@@ -31,14 +37,14 @@ class MemoryJournal:
         """Keep *record*, unless its key is known; give what is known of it."""
         if record.key not in self._records:
             self._records[record.key] = record
-            self._moves[record.key] = [record.move]
+            self._moves[record.key] = [_change(record)]
         return self._records[record.key]
 
     async def put(self, record: JobRecord) -> None:
         """Keep *record* in place of what was known of its job."""
         before = self._records.get(record.key)  # None where it was settled long ago
         self._records[record.key] = record
-        self._moves.setdefault(record.key, []).append(record.move)
+        self._moves.setdefault(record.key, []).append(_change(record))
         if record.task_id is not None:
             self._keys[record.task_id] = record.key
         if record.state in _SETTLED and (before is None or before.state not in _SETTLED):
@@ -68,4 +74,6 @@ class MemoryJournal:
 
     async def history(self, key: str) -> Sequence[Move]:
         """Give every change of a job, the earliest first."""
-        return tuple(self._moves.get(key, ()))
+        names = [field.name for field in attrs.fields(Move)]
+        changes: list[tuple[Any, ...]] = self._moves.get(key, [])
+        return tuple(Move(**dict(zip(names, change, strict=True))) for change in changes)
