@@ -217,9 +217,8 @@ class Calls:
             odd = f"an answer that raised {type(exc).__name__}"
             verdict = judge(NoAnswer(sent=True, reason=odd), now)
         if isinstance(verdict, TaskState):
-            assert isinstance(reply, Answer)  # noqa: S101 -- for the types: it was read
-            await self._accepted(job, verdict, reply.body)
-            return wire.retry_after_s(reply.headers, now)
+            await self._accepted(job, verdict)
+            return wire.retry_after_s(reply.headers, now) if isinstance(reply, Answer) else None
         if isinstance(verdict, Again):
             await self.ledger.move(job, before.state, error=verdict.error.message)
             return verdict
@@ -241,20 +240,20 @@ class Calls:
         of_request = () if request is None else secrets(request)
         return (self.transport.api_key, *of_request)
 
-    def _kept(self, job: TrackedJob, task: TaskState, body: bytes) -> TaskState:
+    def _kept(self, job: TrackedJob, task: TaskState) -> TaskState:
         """Give what is written down of an answer: the key is nobody's business."""
         key = self.transport.api_key
         try:
-            if not wire.quotes(task, key, body):
+            if not wire.quotes(task, key):
                 return task
             return wire.without(task, key, secrets(job.record.request))
         except (RecursionError, ValueError):  # nested too deep to be spelled again
-            return wire.bare(task)
+            return wire.bare(task.id, task.status)
 
-    async def _accepted(self, job: TrackedJob, task: TaskState, body: bytes) -> None:
+    async def _accepted(self, job: TrackedJob, task: TaskState) -> None:
         self._accepted_count += 1
         try:
-            kept = self._kept(job, task, body)
+            kept = self._kept(job, task)
             await self.ledger.move(job, JobState.SUBMITTED, task_id=task.id, task=kept)
         except JournalError:
             # It is paid for, and whoever was to read the error may be gone.
@@ -263,7 +262,7 @@ class Calls:
         finally:
             self.events.emit(Submitted(key=job.key, task_id=task.id))
         if phase(task) in (Phase.COMPLETED, Phase.FAILED):
-            await self._changed(job, task, body)
+            await self._changed(job, task)
 
     async def _failed(
         self, job: TrackedJob, error: SeedanceError, *, was_unknown: bool = False
@@ -338,21 +337,21 @@ class Calls:
             if watch.again.wait_s is not None:
                 self.admission.close(now, watch.again.wait_s)
             self._throttled(key_in(job), watch.task_id, watch.again, watch.due - now)
-        if changed and watch.task is not None and isinstance(reply, Answer):
-            await self._changed(job, watch.task, reply.body)
+        if changed and watch.task is not None:
+            await self._changed(job, watch.task)
         return changed
 
     def _throttled(self, key: str | None, task_id: str | None, again: Again, wait_s: float) -> None:
         reason = again.error.message
         self.events.emit(Throttled(key=key, task_id=task_id, wait_s=wait_s, reason=reason))
 
-    async def _changed(self, job: TrackedJob | None, task: TaskState, body: bytes) -> None:
+    async def _changed(self, job: TrackedJob | None, task: TaskState) -> None:
         key, state, reason = key_in(job), _STATES[phase(task)], task.error or "no reason given"
         try:
             # A person may have given the job another id meanwhile.
             if job is not None and job.waits_for(task.id):
                 error = reason if state is JobState.FAILED else None
-                await self.ledger.move(job, state, task=self._kept(job, task, body), error=error)
+                await self.ledger.move(job, state, task=self._kept(job, task), error=error)
         # The id is on record, so the job can be taken up; a video must not be lost over it.
         except JournalError as unwritten:
             _log.error("the journal lacks that task %s is %s: %s", task.id, state, unwritten)

@@ -18,6 +18,8 @@ from seedance_async.pacing import Pacing, Waiting
 from seedance_async.retry import Again, Patience, Retries, judge_query
 from seedance_async.wire import Answer, Reply, TaskState
 
+_HTTP_OK = 200
+
 
 class Watch:
     """Waits for one task, in steps that somebody else takes.
@@ -56,7 +58,6 @@ class Watch:
         self._timeout_s = timeout_s
         self._deadline = float("inf") if timeout_s is None else now + timeout_s
         self._polls = 0
-        self._body: bytes | None = None  # of the last answer about the task
 
     @property
     def deadline(self) -> float:
@@ -91,14 +92,9 @@ class Watch:
                 the task lives on.
         """
         self._polls += 1
-        body = reply.body if isinstance(reply, Answer) else None
-        verdict: TaskState | Again
-        if body is not None and body == self._body and self.task is not None:
-            # Most answers are the one before once more, and reading costs the most.
-            verdict = self.task
-        else:
-            verdict = judge_query(reply, wall, task_id=self.task_id, secrets=self._secrets)
-            self._body = body if isinstance(verdict, TaskState) else None
+        verdict = self._same_as_before(reply) or judge_query(
+            reply, wall, task_id=self.task_id, secrets=self._secrets
+        )
         if isinstance(verdict, Again):
             # A long pause is about creates: nobody should miss a video that is ready.
             told_s = verdict.wait_s and min(verdict.wait_s, LONGEST_POLL_PAUSE_S)
@@ -116,6 +112,13 @@ class Watch:
         hint_s = wire.retry_after_s(reply.headers, wall) if isinstance(reply, Answer) else None
         self.plan(now, jitter, hint_s)
         return changed
+
+    def _same_as_before(self, reply: Reply) -> TaskState | None:
+        """Most answers are the one before once more, and reading costs the most."""
+        task = self.task
+        if task is None or not isinstance(reply, Answer) or reply.status != _HTTP_OK:
+            return None
+        return task if reply.body == task.body and phase(task) is Phase.RUNNING else None
 
     @property
     def ended(self) -> bool:

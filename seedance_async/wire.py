@@ -84,7 +84,7 @@ class TaskState:
         actual_duration_s: The video's length in seconds, once completed.
         total_tokens: What was billed, once completed.
         error: The provider's words on a failure.
-        raw: The whole answer, fields unknown to us included.
+        body: The whole answer as it came, JSON.
     """
 
     id: str
@@ -95,7 +95,17 @@ class TaskState:
     actual_duration_s: float | None = None
     total_tokens: int | None = None
     error: str | None = attrs.field(default=None, repr=False)
-    raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    # As bytes: read, it would take more memory than all else that is known of a job that waits.
+    body: bytes = attrs.field(default=b"{}", repr=False, eq=False)
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """The whole answer, fields unknown to us included; read anew each time."""
+        try:
+            raw: dict[str, Any] = json.loads(self.body)
+        except (ValueError, RecursionError):  # nested so deep that it depends on who reads it
+            return {"id": self.id, "status": self.status}
+        return raw
 
 
 @attrs.frozen(eq=False)
@@ -190,7 +200,7 @@ def read_task(
     read = {
         **fields,
         "id": task_id,
-        "raw": loaded,
+        "body": body,
         "error": _words(fields.get("error"), secrets),
         # What should be a word or two may be anything, and is told to people.
         "status": _word(fields.get("status"), secrets) or "",
@@ -233,10 +243,11 @@ def read_failure(loaded: Mapping[str, Any], secrets: Sequence[str] = ()) -> str 
     return f"code {code}: {words or 'no message'}"
 
 
-def quotes(task: TaskState, secret: str, body: bytes) -> bool:
-    """Tell whether a secret is anywhere in what the provider said: *body*, read as *task*."""
-    # What is escaped may be spelled in many ways; most answers escape nothing.
-    said = dump(task.raw) if b"\\" in body or not body.isascii() else body
+def quotes(task: TaskState, secret: str) -> bool:
+    """Tell whether a secret is anywhere in what the provider said."""
+    said = task.body
+    if b"\\" in said or not said.isascii():  # what is escaped may be spelled in many ways
+        said = dump(task.raw)
     return any(map(said.__contains__, _spelled(secret)))
 
 
@@ -257,12 +268,12 @@ def without(task: TaskState, secret: str, secrets: Sequence[str] = ()) -> TaskSt
     for form in _spelled(secret):
         clean = clean.replace(form, b"<...>")
     read = read_task(clean, asked_id=task.id, secrets=(secret, *secrets))
-    return read if isinstance(read, TaskState) else bare(task)
+    return read if isinstance(read, TaskState) else bare(task.id, task.status)
 
 
-def bare(task: TaskState) -> TaskState:
+def bare(task_id: str, status: str) -> TaskState:
     """Give no more of an answer than the task's id and its status."""
-    return TaskState(id=task.id, status=task.status, raw={"id": task.id, "status": task.status})
+    return TaskState(id=task_id, status=status, body=dump({"id": task_id, "status": status}))
 
 
 def failure_message(answer: Answer, secrets: Sequence[str] = ()) -> str:
@@ -416,5 +427,5 @@ def _structure_task() -> Callable[[Mapping[str, Any], Any], Any]:
         actual_duration_s=read("actualDuration", _number),
         total_tokens=read("totalTokens", _count),
         error=read("error", as_it_is),
-        raw=read("raw", as_it_is),
+        body=read("body", as_it_is),
     )

@@ -30,13 +30,15 @@ DONE = TaskState(
     id="video_1",
     status="completed",
     video_url="https://v.example.com/a.mp4?sig=secret",
-    raw={
-        "id": "video_1",
-        "status": "completed",
-        "video_url": "https://v.example.com/?sig=secret",
-        "actualDuration": 5.0,
-        "totalTokens": 1200,
-    },
+    body=json.dumps(
+        {
+            "id": "video_1",
+            "status": "completed",
+            "video_url": "https://v.example.com/?sig=secret",
+            "actualDuration": 5.0,
+            "totalTokens": 1200,
+        }
+    ).encode(),
     actual_duration_s=5.0,
     total_tokens=1200,
 )

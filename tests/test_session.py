@@ -1101,3 +1101,24 @@ async def test_a_refresh_keeps_secrets_as_a_wait_does(
     assert request_.prompt not in str(caught.value)
     assert "secret" not in str(caught.value)
     assert api.count("GET") == 1
+
+
+async def test_an_odd_status_counts_as_odd_however_often_it_is_repeated(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest
+) -> None:
+    """An answer that is the one before, byte for byte, is as odd as that was."""
+    api.creates = api.queries = [task_json("pondering")]
+    with pytest.raises(UnexpectedAnswer, match="pondering"):
+        await scripted.generate(request_)
+    assert api.count("GET") == 6
+
+
+async def test_a_failure_with_the_body_of_the_answer_before_is_a_failure(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest
+) -> None:
+    running = task_json("processing")
+    api.queries = [running, plain(503, json.dumps(running)), running, DONE]
+    seen: list[Event] = []
+    with scripted.subscribe(seen.append):
+        await scripted.generate(request_)
+    assert len([event for event in seen if isinstance(event, Throttled)]) == 1

@@ -150,12 +150,14 @@ def intended(record: JobRecord) -> tuple[Any, ...]:
 def read(row: Sequence[Any]) -> JobRecord:
     """Read a row of ``READ``, without its place."""
     fields = dict(zip(_COLUMNS, row, strict=True))
-    del fields["digest"], fields["task_status"]
+    del fields["digest"]
     for name in _TIMES:
         if fields[name] is not None:
             fields[name] = _moment(fields[name])
     request = fields["request"] = _load_request(fields["request"])
-    fields["task"] = _load_task(fields.pop("answer"), fields["task_id"], request)
+    fields["task"] = _load_task(
+        fields.pop("answer"), fields["task_id"], fields.pop("task_status"), request
+    )
     fields["state"] = JobState(fields["state"])
     return JobRecord(**fields)
 
@@ -169,11 +171,12 @@ def read_move(row: Sequence[Any]) -> Move:
 def _answer(task: wire.TaskState | None) -> str | None:
     if task is None:
         return None
+    if task.body.isascii():
+        return task.body.decode()
     try:
-        return json.dumps(task.raw)
-    except (RecursionError, ValueError, TypeError):
-        # Nested beyond what can be spelled: the id matters more than what was said besides.
-        return json.dumps(wire.bare(task).raw)
+        return json.dumps(task.raw)  # it may have come in any encoding that JSON may
+    except RecursionError:
+        return wire.bare(task.id, task.status).body.decode()
 
 
 def _text(value: str | None) -> str | None:
@@ -190,12 +193,15 @@ def _moment(unix: float) -> dt.datetime:
 
 
 def _load_task(
-    answer: str | None, task_id: str | None, request: VideoRequest
+    answer: str | None, task_id: str | None, status: str | None, request: VideoRequest
 ) -> wire.TaskState | None:
     if answer is None:
         return None
     task = wire.read_task(answer.encode(), asked_id=task_id, secrets=secrets(request))
-    return task if isinstance(task, wire.TaskState) else None
+    if isinstance(task, wire.TaskState):
+        return task
+    # Nested too deep to be read here: the id matters more than what was said besides.
+    return wire.bare(task_id, status or "") if task_id is not None else None
 
 
 def _dump_request(request: VideoRequest) -> str:
