@@ -6,11 +6,15 @@ and no state of its own, so that one serves any number of tasks at once.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+import functools
+import math
+from operator import mul
+from typing import Protocol
 
 import attrs
 
-from seedance_async.rules import Model
+from seedance_async.lifetable import Curve, Forecast
+from seedance_async.turnaround import Course, Turnarounds
 
 
 def _positive(_: object, attribute: attrs.Attribute[float], value: float) -> None:
@@ -28,6 +32,10 @@ class Waiting:
         polls: How many queries there have been.
         hint_s: What the provider's last answer suggested to wait, in seconds.
         jitter: A random number from 0 inclusive to 1 exclusive.
+        duration: The video's length asked for, in seconds; None likewise.
+        course: What was seen of the task, and what the session's record makes of it:
+            ``course.remaining_s(age_s, share)`` gives the seconds after which *share* of the
+            tasks like it have ended. Without one, what the provider's estimates make of it.
     """
 
     model: str | None
@@ -35,6 +43,12 @@ class Waiting:
     polls: int
     hint_s: float | None
     jitter: float
+    duration: int | None = None
+    course: Course = attrs.field()
+
+    @course.default
+    def _unseen(self) -> Course:
+        return Turnarounds().course(self.model, self.duration)
 
 
 class Pacing(Protocol):
@@ -84,51 +98,70 @@ class Backoff:
         return min(delay_s, self.cap_s) * (1 - waiting.jitter / 10)
 
 
-class _Expected(NamedTuple):
-    earliest_s: float
-    latest_s: float
-    interval_s: float
-
-
-# The provider's estimates: fast models 1 to 3 minutes, standard ones 2 to 5; "poll every 20 to
-# 40 s, fast models more often". A start delay and then a fixed interval comes within a tenth of
-# the best schedule that knows the distribution; our choice of three quarters of the lower bound.
-_FAST = _Expected(earliest_s=45.0, latest_s=180.0, interval_s=8.0)
-_STANDARD = _Expected(earliest_s=90.0, latest_s=300.0, interval_s=15.0)
 # A server that hints 0 does not want to be asked without a pause. Our choice.
 _SHORTEST_HINT_S = 0.1
-_FAST_MODELS = frozenset({Model.SEEDANCE_2_0_FAST, Model.SEEDANCE_2_0_FAST_PRO})
+# How far a query is moved about its place, as a share of the gap, so that tasks that were
+# accepted together are not asked together. A wide spread costs a little latency once all is
+# known, and tells much while nothing is.
+_SPREAD_KNOWN, _SPREAD_NEW = 0.3, 1.0
+_KNOWN_JOBS = 20.0
+_LAST_GAP = 0.9
+_HOLD = 0.2
 
 
 @attrs.frozen(kw_only=True)
 class Adaptive:
-    """Ask when the video is likely to be ready: not before, then steadily, then less often.
+    """Ask when the video is likely to be ready, as learned from the tasks before.
 
-    The first query comes shortly before the model's published earliest end. A hint of the
-    server takes precedence, within a tenth of a second and the ceiling.
+    The density of the queries is in proportion to the square root of the hazard, which for a
+    given number of queries makes the delay between an end and its notice the least
+    (Barlow, Hunter and Proschan 1963; Keller 1974). What was learned, and what was spent, is the
+    session's; so this is a value, and one may serve many sessions. A hint of the server takes
+    precedence, within a tenth of a second and the ceiling.
 
     Args:
+        polls_per_job: How many queries a task is to cost on the average, 2 or more. Five notice an
+            end after some 3 % of a task's time; twice as many, after half of that.
         floor_s: The shortest delay in seconds, above 0, unless the server hints a shorter one.
         ceiling_s: The longest delay in seconds, at least *floor_s*.
     """
 
+    polls_per_job: float = attrs.field(default=5.0, validator=attrs.validators.ge(2))
     floor_s: float = attrs.field(default=2.0, validator=_positive)
-    ceiling_s: float = attrs.field(default=60.0, validator=_positive)
+    ceiling_s: float = attrs.field(default=120.0, validator=_positive)
 
     def __attrs_post_init__(self) -> None:
         if self.ceiling_s < self.floor_s:
             raise ValueError(f"ceiling_s={self.ceiling_s} is below floor_s={self.floor_s}")
 
     def delay_s(self, waiting: Waiting) -> float:
-        """Give the delay that fits the task's age, 0 to 10 % longer so that equal ones spread."""
-        spread = 1 + waiting.jitter / 10
+        """Give the delay until the next query is worth it."""
         if waiting.hint_s is not None:
-            return min(max(waiting.hint_s, _SHORTEST_HINT_S), self.ceiling_s) * spread
-        expected = _FAST if waiting.model in _FAST_MODELS else _STANDARD
-        delay_s = expected.interval_s
-        if waiting.age_s < expected.earliest_s:
-            delay_s = max(expected.earliest_s - waiting.age_s, delay_s)
-        elif waiting.age_s > expected.latest_s:
-            # Overdue: who knows for how long; a tenth of the age keeps the relative delay even.
-            delay_s = max(waiting.age_s / 10, delay_s)
-        return min(max(delay_s * spread, self.floor_s), self.ceiling_s)
+            hint_s = min(max(waiting.hint_s, _SHORTEST_HINT_S), self.ceiling_s)
+            return hint_s * (1 + waiting.jitter / 10)
+        forecast, began_s = waiting.course.outlook()
+        clock_s = max(waiting.age_s - began_s, 0.0)
+        density = _density(forecast, self.polls_per_job)
+        known = forecast.jobs / (forecast.jobs + _KNOWN_JOBS)
+        spread = _SPREAD_NEW + known * (_SPREAD_KNOWN - _SPREAD_NEW)
+        step = 1 + spread * (waiting.jitter - 0.5)
+        due_s = density.reaches(density.at(clock_s) + step)
+        return min(max(due_s - clock_s, self.floor_s), self.ceiling_s)
+
+
+@functools.lru_cache(maxsize=256)
+def _density(forecast: Forecast, polls_per_job: float) -> Curve:
+    """Give how densely to ask, in queries a second by age, as a curve."""
+    roots = [math.sqrt(hazard) for hazard in forecast.hazard.rates]
+    worths = list(map(mul, roots, forecast.spent_s))
+    rest = whole = sum(worths)
+    left = polls_per_job - _LAST_GAP
+    usual = left / whole
+    rates = []
+    for root, worth, (asked, unknown) in zip(roots, worths, forecast.asked, strict=True):
+        factor = (left + _HOLD * whole * usual) / (rest + _HOLD * whole)
+        factor = min(max(factor, usual / 3), usual * 3)
+        rates.append(factor * root)
+        left -= asked + unknown * factor * worth
+        rest -= worth
+    return Curve(rates)
