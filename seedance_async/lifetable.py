@@ -39,7 +39,7 @@ _LEAST_CHANCE = 1e-9
 # middle; the spread puts about four of five tasks between the two.
 _FAST_MODELS = frozenset({Model.SEEDANCE_2_0_FAST, Model.SEEDANCE_2_0_FAST_PRO})
 _FAST_S, _STANDARD_S = math.sqrt(60 * 180), math.sqrt(120 * 300)
-_SHAPE = 4.0
+_SHAPE = 3.8
 _USUAL_DURATION_S = 5
 
 

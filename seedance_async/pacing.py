@@ -103,9 +103,8 @@ _SHORTEST_HINT_S = 0.1
 # How far a query is moved about its place, as a share of the gap, so that tasks that were
 # accepted together are not asked together. A wide spread costs a little latency once all is
 # known, and tells much while nothing is.
-_SPREAD_KNOWN, _SPREAD_NEW = 0.3, 1.0
-_KNOWN_JOBS = 20.0
-_LAST_GAP = 0.9
+_SPREAD = 0.3
+_LAST_GAP = 0.95
 _HOLD = 0.2
 
 
@@ -128,7 +127,7 @@ class Adaptive:
 
     polls_per_job: float = attrs.field(default=5.0, validator=attrs.validators.ge(2))
     floor_s: float = attrs.field(default=2.0, validator=_positive)
-    ceiling_s: float = attrs.field(default=120.0, validator=_positive)
+    ceiling_s: float = attrs.field(default=180.0, validator=_positive)
 
     def __attrs_post_init__(self) -> None:
         if self.ceiling_s < self.floor_s:
@@ -142,9 +141,7 @@ class Adaptive:
         forecast, began_s = waiting.course.outlook()
         clock_s = max(waiting.age_s - began_s, 0.0)
         density = _density(forecast, self.polls_per_job)
-        known = forecast.jobs / (forecast.jobs + _KNOWN_JOBS)
-        spread = _SPREAD_NEW + known * (_SPREAD_KNOWN - _SPREAD_NEW)
-        step = 1 + spread * (waiting.jitter - 0.5)
+        step = 1 + _SPREAD * (waiting.jitter - 0.5)
         due_s = density.reaches(density.at(clock_s) + step)
         return min(max(due_s - clock_s, self.floor_s), self.ceiling_s)
 
@@ -160,7 +157,7 @@ def _density(forecast: Forecast, polls_per_job: float) -> Curve:
     rates = []
     for root, worth, (asked, unknown) in zip(roots, worths, forecast.asked, strict=True):
         factor = (left + _HOLD * whole * usual) / (rest + _HOLD * whole)
-        factor = min(max(factor, usual / 3), usual * 3)
+        factor = min(max(factor, usual / 2), usual * 2)
         rates.append(factor * root)
         left -= asked + unknown * factor * worth
         rest -= worth
