@@ -30,7 +30,7 @@ WIDTHS_S: tuple[float, ...] = (
 _LAST = _BINS - 1
 
 _PRIOR_JOBS = 4.0  # how many tasks the estimate before any evidence is worth; by simulation
-_MEMORY = 0.99  # what evidence keeps of its weight at each end of a task; by simulation
+_MEMORY = 0.992  # what evidence keeps of its weight at each end of a task; by simulation
 _LEAST_SHARE = 0.01  # of a task, that the prior is worth in bins that it hardly reaches
 _MOST_WEIGHT = 1e100
 _LEAST_CHANCE = 1e-9
@@ -110,7 +110,9 @@ class Forecast:
         return math.log(-math.expm1(-hazard) or _LEAST_CHANCE) if ended else -hazard
 
     def shifted(self, bins: int) -> Forecast:
-        """Give the same for tasks that take longer by so many bins; not what was asked."""
+        """Give the same for tasks that take longer by so many bins."""
+        if not bins:
+            return self
         hazards, scale = self.hazard.rates, RATIO**-bins
         places = (min(max(place - bins, 0), _LAST) for place in range(_BINS))
         return Forecast([hazards[place] * scale for place in places])
@@ -169,16 +171,17 @@ class Table:
     def _ended(self, start_s: float, end_s: float, hazard: Curve) -> None:
         # Who knows when, between the two: its one event is shared out by what is believed so far.
         self._weight /= _MEMORY
-        edges = [start_s, *(edge for edge in EDGES_S if start_s < edge < end_s), end_s]
-        left = _shares_left(edges, hazard)
-        first = bisect_right(EDGES_S, start_s) - 1
-        for place, (start, end, before, after) in enumerate(
-            zip(edges, edges[1:], left, left[1:], strict=False), first
-        ):
-            self.events[place] += self._weight * (before - after)
-            self.lasted_s[place] += self._weight * (before + after) / 2 * (end - start)
-            if place > first:
-                self.entered[place] += self._weight * before
+        first, last = bisect_right(EDGES_S, start_s) - 1, bisect_right(EDGES_S, end_s) - 1
+        ages_s = (start_s, *EDGES_S[first + 1 : last + 1], end_s)
+        sums = (hazard.at(start_s), *hazard.sums[first + 1 : last + 1], hazard.at(end_s))
+        left = _shares_left(ages_s, sums)
+        for place in range(last - first + 1):
+            before, after = left[place], left[place + 1]
+            span_s = ages_s[place + 1] - ages_s[place]
+            self.events[first + place] += self._weight * (before - after)
+            self.lasted_s[first + place] += self._weight * (before + after) / 2 * span_s
+            if place:
+                self.entered[first + place] += self._weight * before
         if self._weight > _MOST_WEIGHT:
             self._settle()
 
@@ -246,14 +249,19 @@ class Table:
         return table
 
 
-def _shares_left(edges: Sequence[float], hazard: Curve) -> list[float]:
-    """Give how much of an event that fell between the first edge and the last is still to come."""
-    before = hazard.at(edges[0])
-    alive = [math.exp(before - hazard.at(edge)) for edge in edges]
+def _shares_left(ages_s: Sequence[float], sums: Sequence[float]) -> list[float]:
+    """Give how much of an event that fell between the first age and the last is still to come.
+
+    Args:
+        ages_s: Ages, rising.
+        sums: The hazard's integral up to each.
+    """
+    alive = [math.exp(sums[0] - total) for total in sums]
     certain = alive[0] - alive[-1]
     if certain < _LEAST_CHANCE:  # nothing was expected to end here: it may have been anywhere
-        alive, certain = [-edge for edge in edges], edges[-1] - edges[0]
-    return [(share - alive[-1]) / certain for share in alive]
+        alive, certain = [-age_s for age_s in ages_s], ages_s[-1] - ages_s[0]
+    end = alive[-1]
+    return [(share - end) / certain for share in alive]
 
 
 _KEPT = ("events", "asked", "lasted_s", "entered")

@@ -19,7 +19,7 @@ _VERSION = 1
 _MARGIN = 3.0  # nats by which the clock since ``queued`` must have foretold better; our choice
 _MOST_NATS = 3.0  # that one sighting may count, so that no single oddity decides
 _KEPT_SCORE = 0.99  # of what the clocks have shown, at each end of a task
-_STALE = 32  # sightings, at the most, that a forecast may be behind; a rebuild costs that of ten
+_STALE = 64  # sightings, at the most, that a forecast may be behind; our choice
 
 
 class Seen(Enum):
@@ -44,7 +44,7 @@ class _Kind:
 
     def forecasts(self) -> tuple[Forecast, Forecast]:
         """Give what is expected by age, and by the time since it was last seen queued."""
-        if self._forecasts is None or self._news > min(self._sightings // _STALE, _STALE):
+        if self._forecasts is None or self._news > min(self._sightings // 24, _STALE):
             prior_by_age, prior_by_queue = self._prior()
             by_age = by_queue = self.by_age.forecast(prior_by_age)
             if self.by_queue is not None:
