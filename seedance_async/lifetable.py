@@ -99,7 +99,7 @@ class Forecast:
     def remaining_s(self, age_s: float, share: float) -> float:
         """Give the seconds from *age_s* until *share* (0 to below 1) of those left have ended."""
         hazard = self.hazard
-        return hazard.reaches(hazard.at(age_s) - math.log1p(-share)) - age_s
+        return max(hazard.reaches(hazard.at(age_s) - math.log1p(-share)) - age_s, 0.0)
 
     def log_chance(self, start_s: float, end_s: float, *, ended: bool) -> float:
         """Give the log of the chance that a task, alive at *start_s*, has ended by *end_s*.
@@ -192,7 +192,8 @@ class Table:
         self.entered = list(map(add, self.entered, whole))
         self._whole = [0.0] * _BINS
         for numbers in (self.events, self.asked, self.lasted_s, self.entered):
-            numbers[:] = [number / self._weight for number in numbers]
+            # Differences of floats leave traces below zero.
+            numbers[:] = [max(number, 0.0) / self._weight for number in numbers]
         self._weight = 1.0
 
     def forecast(self, prior: Forecast, *, restarts: bool = False) -> Forecast:
@@ -233,7 +234,7 @@ class Table:
     def to_json(self) -> dict[str, list[float]]:
         """Give the evidence as plain lists, a number for each bin."""
         self._settle()
-        return {name: [float(f"{x:.4g}") for x in getattr(self, name)] for name in _KEPT}
+        return {name: [float(f"{x:.4g}") or 0 for x in getattr(self, name)] for name in _KEPT}
 
     @classmethod
     def from_json(cls, kept: Any) -> Table:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Any
@@ -82,8 +83,10 @@ class _Kind:
         """
         by_age = Table.from_json(kept["age"])
         by_queue = None if kept["queue"] is None else Table.from_json(kept["queue"])
-        self.score = min(max(float(kept["score"]), -1e3), 1e3)
-        self.by_age, self.by_queue, self._forecasts = by_age, by_queue, None
+        score = float(kept["score"])
+        if not math.isfinite(score):
+            raise ValueError("not a score")
+        self.by_age, self.by_queue, self.score, self._forecasts = by_age, by_queue, score, None
         self._sightings = _STALE * _STALE
 
 
