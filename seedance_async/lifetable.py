@@ -121,7 +121,7 @@ class Forecast:
         return Forecast([hazards[place] * scale for place in places])
 
 
-@functools.cache
+@functools.lru_cache(maxsize=16)
 def published(model: str | None) -> Forecast:
     """Give what the provider's estimates promise: log-logistic, whose tail has no surprises."""
     middle_s = _FAST_S if model in _FAST_MODELS else _STANDARD_S
