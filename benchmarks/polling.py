@@ -6,7 +6,7 @@ compared is compared at equal queries per job, those that the learned pacing rea
 fixed interval, and the best schedule that anybody could make who knows the distribution, exactly,
 by dynamic programming over ages (Barlow, Hunter and Proschan 1963). Every run has fresh seeds.
 
-    python benchmarks/polling.py                 # about two minutes
+    python benchmarks/polling.py                 # two to three minutes
     python benchmarks/polling.py --seed 1 --out /tmp/polling
 
 Needs numpy and matplotlib. Writes ``polling.md`` and SVG plots.
@@ -191,7 +191,7 @@ class Reference:
         return _rising([each.mean() for each in asked], [each.mean() for each in found])
 
     def _optimum_curve(self) -> tuple[Numbers, Numbers]:
-        prices_s = np.geomspace(300, 0.1, 28)
+        prices_s = np.geomspace(300, 0.03, 30)
         points = [[_optimum(draws_s, price) for price in prices_s] for draws_s in self._draws_s]
         polls, latencies = np.mean(points, axis=0).T
         return _rising(polls, latencies)
@@ -434,7 +434,7 @@ def table(figures: Sequence[Figure], bench: Bench, took_s: float) -> str:
     lines += ["| --- | ---: | ---: | ---: |"]
     reference = bench.reference(TUNED[0])
     for name, polls, latency in others(bench, TUNED[0]):
-        best = f"{reference.latency_s('optimum', polls):.1f}".replace("nan", "less than 1")
+        best = f"{reference.latency_s('optimum', polls):.1f}".replace("nan", "not computed")
         lines.append(f"| {name} | {polls:.1f} | {latency:.1f} | {best} |")
     plots = ("curves", "places", "learning")
     lines += ["", *(f"![{name}](polling-{name}.svg)\n" for name in plots)]
