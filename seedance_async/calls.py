@@ -44,6 +44,7 @@ from seedance_async.paid import finish
 from seedance_async.request import Job, VideoRequest, secrets
 from seedance_async.retry import Again, Patience, Retries, judge_create
 from seedance_async.transport import Transport
+from seedance_async.turnaround import Turnarounds
 from seedance_async.watch import Watch
 from seedance_async.wire import Answer, NoAnswer, TaskState
 
@@ -77,11 +78,13 @@ class Taken:
         job: The job.
         is_known: Whether it was sent before this call.
         hint_s: When to ask first, in seconds, if the create's answer said.
+        at: When that was, on the event loop's clock.
     """
 
     job: TrackedJob
     is_known: bool = False
     hint_s: float | None = None
+    at: float = attrs.field(factory=anyio.current_time)
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
@@ -89,6 +92,7 @@ class Calls:
     """The operations of one session.
 
     Attributes:
+        turnarounds: What is known of how long tasks take.
         jitter: Gives random numbers from 0 inclusive to 1 exclusive.
         clock: Gives the event loop's time, in seconds.
         checks_hosts: Whether ``media.public`` is checked; it rests for a private base URL.
@@ -103,6 +107,7 @@ class Calls:
     events: Stream
     pacing: Pacing
     retries: Retries
+    turnarounds: Turnarounds
     jitter: Callable[[], float]
     clock: Callable[[], float]
     checks_hosts: bool
@@ -285,7 +290,11 @@ class Calls:
         record = taken.job.record
         assert record.task_id is not None  # noqa: S101 -- for the types: it was taken
         watch = self.watch(
-            record.task_id, record.request, timeout_s, task=record.task, taken_up=taken.is_known
+            record.task_id,
+            record.request,
+            timeout_s,
+            task=record.task,
+            accepted=None if taken.is_known else taken.at,
         )
         if not taken.is_known:
             watch.plan(self.clock(), self.jitter(), taken.hint_s)
@@ -298,20 +307,24 @@ class Calls:
         timeout_s: float | None,
         *,
         task: TaskState | None = None,
-        taken_up: bool = True,
+        accepted: float | None = None,
         retries: Retries | None = None,
     ) -> Watch:
-        """Begin to wait for a task that was known before; the first query is due at once."""
+        """Begin to wait for a task; the first query is due at once.
+
+        Where nobody knows when it was *accepted*, on the event loop's clock, it is taken up.
+        """
+        model, duration = (request.model, request.duration) if request else (None, None)
         return Watch(
             task_id,
             self.pacing,
             self.retries if retries is None else retries,
             now=self.clock(),
             timeout_s=timeout_s,
-            model=request.model if request else None,
+            course=self.turnarounds.course(model, duration, taken_up=accepted is None),
+            accepted=accepted,
             task=task,
             secrets=self._secrets(request),
-            taken_up=taken_up,
         )
 
     async def ask(self, watch: Watch, job: TrackedJob | None) -> bool:

@@ -41,6 +41,7 @@ from seedance_async.results import BatchReport, Outcome, Video
 from seedance_async.retry import Retries
 from seedance_async.task import DEFAULT_WAIT_S, VideoTask
 from seedance_async.transport import DEFAULT_TIMEOUT, Transport
+from seedance_async.turnaround import Turnarounds
 from seedance_async.watch import check_timeout
 
 _MAX_CONNECTIONS = 100  # aiohttp's own default, stated because batches rest on it
@@ -116,6 +117,7 @@ class SeedanceSession:
         self._ledger = Ledger(self._journal)
         self._pacing = Adaptive() if pacing is None else pacing
         self._retries = Retries() if retries is None else retries
+        self._turnarounds = Turnarounds()
         self._http: aiohttp.ClientSession | None = None
         self._opened: Calls | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -145,6 +147,7 @@ class SeedanceSession:
             events=self._events,
             pacing=self._pacing,
             retries=self._retries,
+            turnarounds=self._turnarounds,
             jitter=random.random,
             clock=self._loop.time,
             checks_hosts=self._account.is_public,

@@ -16,6 +16,7 @@ from seedance_async.errors import VideoFailed, WaitTimeout
 from seedance_async.lifecycle import Phase, phase
 from seedance_async.pacing import Pacing, Waiting
 from seedance_async.retry import Again, Patience, Retries, judge_query
+from seedance_async.turnaround import Course, Seen
 from seedance_async.wire import Answer, Reply, TaskState
 
 _HTTP_OK = 200
@@ -27,6 +28,7 @@ class Watch:
     Attributes:
         task_id: The task.
         task: What was last read of it; None before the first answer.
+        course: What was seen of the task, in the record of how long tasks take.
         due: When to ask next, in seconds on the caller's steady clock, never past the deadline.
         again: The failure that the last reply was; None after an answer about the task.
     """
@@ -39,10 +41,10 @@ class Watch:
         *,
         now: float,
         timeout_s: float | None,
-        model: str | None = None,
+        course: Course,
+        accepted: float | None = None,
         task: TaskState | None = None,
         secrets: Sequence[str] = (),
-        taken_up: bool = False,
     ) -> None:
         self.task_id = task_id
         self.task = task
@@ -50,11 +52,10 @@ class Watch:
         self.again: Again | None = None
         self._pacing = pacing
         self._patience = Patience(retries, retries.query_patience_s)
-        self._model = model
         self._secrets = secrets
-        self._taken_up = taken_up
-        self._age_before_s = 0.0
-        self._started = now
+        self.course = course
+        self._accepted = now if accepted is None else accepted
+        self._is_age_known = accepted is not None
         self._timeout_s = timeout_s
         self._deadline = float("inf") if timeout_s is None else now + timeout_s
         self._polls = 0
@@ -64,14 +65,20 @@ class Watch:
         """When the wait ends at the latest, on the caller's clock; infinity for never."""
         return self._deadline
 
+    def age_s(self, now: float) -> float:
+        """Give the seconds since the task was accepted, or at least known of."""
+        return max(now - self._accepted, 0.0)
+
     def plan(self, now: float, jitter: float, hint_s: float | None = None) -> None:
         """Plan the next query after an answer (or, at the start, after the create's)."""
         waiting = Waiting(
-            model=self._model,
-            age_s=self._age_before_s + now - self._started,
+            model=self.course.model,
+            duration=self.course.duration,
+            age_s=self.age_s(now),
             polls=self._polls,
             hint_s=hint_s,
             jitter=jitter,
+            course=self.course,
         )
         self.due = min(now + self._pacing.delay_s(waiting), self._deadline)
 
@@ -106,11 +113,10 @@ class Watch:
         self.again = None
         changed = self.task is None or self.task.status != verdict.status
         self.task = verdict
-        if self._taken_up and verdict.created_at is not None:
-            age_s = (wall - verdict.created_at).total_seconds()
-            self._age_before_s = max(0.0, age_s - (now - self._started))
-        hint_s = wire.retry_after_s(reply.headers, wall) if isinstance(reply, Answer) else None
-        self.plan(now, jitter, hint_s)
+        self._learn(verdict, now, wall)
+        if not self.ended:
+            hint_s = wire.retry_after_s(reply.headers, wall) if isinstance(reply, Answer) else None
+            self.plan(now, jitter, hint_s)
         return changed
 
     def _same_as_before(self, reply: Reply) -> TaskState | None:
@@ -119,6 +125,16 @@ class Watch:
         if task is None or not isinstance(reply, Answer) or reply.status != _HTTP_OK:
             return None
         return task if reply.body == task.body and phase(task) is Phase.RUNNING else None
+
+    def _learn(self, task: TaskState, now: float, wall: dt.datetime) -> None:
+        """Tell the record what was seen; nothing of a task of which nobody knows how old it is."""
+        if not self._is_age_known and task.created_at is not None:
+            age_s = (wall - task.created_at).total_seconds()
+            # Once, since clocks may be set. A provider's clock that is ahead of ours is no help.
+            if age_s > 0:
+                self._accepted, self._is_age_known = now - age_s, True
+        if self._is_age_known:
+            self.course.saw(Seen.ENDED if self.ended else _SEEN[task.status], self.age_s(now))
 
     @property
     def ended(self) -> bool:
@@ -133,6 +149,9 @@ class Watch:
         why = f"; the last query failed: {self.again.error.message}" if self.again else ""
         end = "; the task lives on" if status else ""
         return WaitTimeout(f"{waited} of waiting, {seen}{why}{end}", self.task_id, status)
+
+
+_SEEN = {"queued": Seen.QUEUED, "processing": Seen.RUNNING}
 
 
 def failure(task: TaskState) -> VideoFailed:
