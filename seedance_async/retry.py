@@ -183,6 +183,8 @@ class Retries:
 class Patience:
     """Counts the failures in a row of one call, and says how long to wait or that it is enough."""
 
+    __slots__ = ("_odd", "_patience_s", "_pause_s", "_retries", "_since")
+
     def __init__(self, retries: Retries, patience_s: float) -> None:
         self._retries = retries
         self._patience_s = patience_s

@@ -100,6 +100,9 @@ class Course:
         duration: The video's length asked for, in seconds; None likewise.
     """
 
+    # A batch has one for each job that waits.
+    __slots__ = ("_kinds", "_queued_s", "_seen_s", "duration", "model")
+
     def __init__(
         self,
         model: str | None,
@@ -151,6 +154,8 @@ class Turnarounds:
 
     def __init__(self) -> None:
         self._kinds: dict[tuple[str | None, int | None], _Kind] = {}
+        # The kinds that a task belongs to, each with how fast its clock runs.
+        self._lines: dict[tuple[str | None, int | None], Sequence[tuple[_Kind, float]]] = {}
 
     def course(
         self, model: str | None, duration: int | None = None, *, taken_up: bool = False
@@ -162,10 +167,16 @@ class Turnarounds:
             duration: The video's length asked for, in seconds; None likewise.
             taken_up: Whether it was accepted before anybody watched.
         """
-        kinds = [(self._kind(model, duration), 1.0)]
-        if duration is not None:
-            kinds.append((self._kind(model, None), RATIO ** -shift_of(duration)))
-        return Course(model, duration, kinds, None if taken_up else 0.0)
+        line = self._lines.get((model, duration))
+        if line is None:
+            line = self._lines[model, duration] = self._line(model, duration)
+        return Course(model, duration, line, None if taken_up else 0.0)
+
+    def _line(self, model: str | None, duration: int | None) -> Sequence[tuple[_Kind, float]]:
+        own = (self._kind(model, duration), 1.0)
+        if duration is None:
+            return (own,)
+        return own, (self._kind(model, None), RATIO ** -shift_of(duration))
 
     def _kind(self, model: str | None, duration: int | None) -> _Kind:
         kind = self._kinds.get((model, duration))

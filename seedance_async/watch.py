@@ -33,6 +33,23 @@ class Watch:
         again: The failure that the last reply was; None after an answer about the task.
     """
 
+    # A batch has one for each job that waits.
+    __slots__ = (
+        "_accepted",
+        "_deadline",
+        "_is_age_known",
+        "_pacing",
+        "_patience",
+        "_polls",
+        "_secrets",
+        "_timeout_s",
+        "again",
+        "course",
+        "due",
+        "task",
+        "task_id",
+    )
+
     def __init__(
         self,
         task_id: str,

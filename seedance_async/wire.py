@@ -8,6 +8,7 @@ import datetime as dt
 import functools
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -315,7 +316,8 @@ def _text(value: Any, _: Any = None) -> str | None:
 
 def _word(value: Any, secrets: Sequence[str]) -> str | None:
     text = _text(value)
-    return None if text is None else _clip(text, secrets)
+    # One copy for all the tasks that wait with the same word.
+    return None if text is None else sys.intern(_clip(text, secrets))
 
 
 def _id(value: Any) -> str | None:
@@ -376,7 +378,7 @@ def _clip(text: str, secrets: Sequence[str]) -> str:
 
 
 def _status(value: Any, _: Any) -> str:
-    status = str(value).lower()
+    status = sys.intern(str(value).lower())
     return "cancelled" if status == "canceled" else status
 
 
