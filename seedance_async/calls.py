@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections import defaultdict
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Literal, get_args
@@ -19,7 +18,6 @@ import anyio.lowlevel
 import attrs
 
 from seedance_async import wire
-from seedance_async.admission import Admission, Lane
 from seedance_async.errors import (
     JournalError,
     RateLimited,
@@ -36,14 +34,17 @@ from seedance_async.events import (
     Submitted,
     Throttled,
 )
+from seedance_async.fairness import Standing
 from seedance_async.fetches import Fetches
 from seedance_async.ledger import Ledger, TrackedJob, key_in, utc_now
 from seedance_async.lifecycle import LEFT, JobRecord, JobState, Phase, phase
 from seedance_async.pacing import Pacing
 from seedance_async.paid import finish
+from seedance_async.places import Place
 from seedance_async.request import Job, VideoRequest, secrets
 from seedance_async.retry import Again, Patience, Retries, judge_create
 from seedance_async.transport import Transport
+from seedance_async.turns import Turns
 from seedance_async.watch import Watch
 from seedance_async.wire import Answer, NoAnswer, TaskState
 
@@ -75,11 +76,13 @@ class Taken:
 
     Attributes:
         job: The job.
+        standing: What decides about its turns.
         is_known: Whether it was sent before this call.
         hint_s: When to ask first, in seconds, if the create's answer said.
     """
 
     job: TrackedJob
+    standing: Standing
     is_known: bool = False
     hint_s: float | None = None
 
@@ -89,6 +92,7 @@ class Calls:
     """The operations of one session.
 
     Attributes:
+        turns: Who may create or ask now, and what is at the provider.
         jitter: Gives random numbers from 0 inclusive to 1 exclusive.
         checks_hosts: Whether ``media.public`` is checked; it rests for a private base URL.
         fetches: What becomes of a task that has ended.
@@ -98,7 +102,7 @@ class Calls:
 
     transport: Transport
     ledger: Ledger
-    admission: Admission
+    turns: Turns
     events: Stream
     pacing: Pacing
     retries: Retries
@@ -107,13 +111,19 @@ class Calls:
     fetches: Fetches
     operation: Callable[[str | None], AbstractContextManager[None]]
     on_the_wire: set[asyncio.Task[Any]] = attrs.field(init=False, factory=set)
-    _queues: defaultdict[Lane, anyio.Lock] = attrs.field(
-        init=False, factory=lambda: defaultdict(anyio.Lock)
-    )
-    _accepted_count: int = attrs.field(init=False, default=0)
+
+    def standing(self, priority: int = 0) -> Standing:
+        """Give what decides about the turns of a single call."""
+        return Standing(flow=self.turns.singles, priority=priority)
 
     async def take(
-        self, job: Job, key: str, *, index: int | None = None, on_unknown: OnUnknown = "leave"
+        self,
+        job: Job,
+        key: str,
+        standing: Standing,
+        *,
+        index: int | None = None,
+        on_unknown: OnUnknown = "leave",
     ) -> Taken:
         """Take up the job of *key* where it stands, and submit it if it has to be.
 
@@ -141,11 +151,14 @@ class Calls:
             if _may_go_again(record):
                 await self.ledger.move(tracked, JobState.PLANNED)
             if tracked.record.state in (JobState.PLANNED, JobState.UNKNOWN):
-                return Taken(job=tracked, hint_s=await self._submit(tracked))
+                hint_s = await self._submit(tracked, standing)
+                return Taken(job=tracked, standing=standing, hint_s=hint_s)
+            if record.state is JobState.SUBMITTED and record.task_id is not None:
+                self.turns.adopt(tracked, record.task_id, standing)
         self.events.emit(Resumed(key=key, task_id=record.task_id, status=record.task_status))
-        return Taken(job=tracked, is_known=True)
+        return Taken(job=tracked, standing=standing, is_known=True)
 
-    async def _submit(self, job: TrackedJob) -> float | None:
+    async def _submit(self, job: TrackedJob, standing: Standing) -> float | None:
         """Create the task of a planned job, waiting as long as the provider accepts nothing.
 
         Cancellation is honoured between two sends, and after one that is under way.
@@ -154,32 +167,31 @@ class Calls:
             The provider's hint when to ask, in seconds.
         """
         patience = Patience(self.retries, self.retries.create_patience_s)
-        accepted = self._accepted_count
+        number, began = self.turns.number(), anyio.current_time()
         while True:
-            await self._turn_to_create(job)
-            # A cancellation that is under way already is honoured here: nothing is paid yet.
-            await anyio.lowlevel.checkpoint()
-            again = await finish(self._create(job), self.on_the_wire)
+            place = await self._turn_to_create(job, standing, number)
+            try:
+                # A cancellation that is under way already is honoured here: nothing is paid yet.
+                await anyio.lowlevel.checkpoint()
+                again = await finish(self._create(job, place), self.on_the_wire)
+            finally:
+                self.turns.settle(place)
             if not isinstance(again, Again):
                 return again
-            if self._accepted_count != accepted:
-                # The provider is merely busy with our own jobs, and this one's turn will come.
-                accepted = self._accepted_count
-                patience.renew()
             now = anyio.current_time()
-            if again.wait_s is not None:
-                self.admission.close(now, again.wait_s)
+            # As long as others are accepted, the provider is merely busy with our own jobs.
+            refused_since = self.turns.refused_since
+            since = now if refused_since is None else max(began, refused_since)
             try:
-                wait_s = patience.failed(again, now, self.jitter())
+                patience.failed(again, now, self.jitter(), since=since)
             except SeedanceError as error:
                 await self._failed(job, error)
                 raise
-            self._throttled(job.key, None, again, wait_s)
-            await anyio.sleep_until(now + wait_s)
+            self._throttled(job.key, None, again, self.turns.creates_open_in_s(now))
 
-    async def _turn_to_create(self, job: TrackedJob) -> None:
+    async def _turn_to_create(self, job: TrackedJob, standing: Standing, number: int) -> Place:
         """Wait for a turn; give up unsent behind a gate that opens only after all patience."""
-        closed_s = self.admission.creates.open_from - anyio.current_time()
+        closed_s = self.turns.creates_open_in_s(anyio.current_time())
         if closed_s > self.retries.create_patience_s:
             message = (
                 f"the provider asked to wait {closed_s:.0f} s more, longer than patience lasts"
@@ -187,9 +199,47 @@ class Calls:
             error = RateLimited(message, None, None, closed_s)
             await self._failed(job, error)
             raise error
-        await self._turn(self.admission.creates)
+        return await self.turns.to_create(standing, number, self._look_after)
 
-    async def _create(self, job: TrackedJob) -> float | Again | None:
+    async def _look_after(self) -> None:
+        """Ask about tasks that nobody waits for, when they are due, as long as there are any.
+
+        Their ends make room for those who wait for it.
+        """
+        while places := self.turns.neglected:
+            due, place = min(
+                ((self._watch_over(place).due, place) for place in places),
+                key=lambda each: each[0],
+            )
+            await anyio.sleep_until(due)
+            if place in self.turns.neglected:
+                await self._look_at(place)
+
+    async def _look_at(self, place: Place) -> None:
+        try:
+            await self.ask(self._watch_over(place), place.job, place.standing)
+        # Also a bug, ours or in a pacing of the user's: whoever is waiting here has another job.
+        except Exception as error:  # noqa: BLE001
+            _log.warning("task %s is not looked after any more: %r", place.task_id, error)
+            self.turns.gone(place.task_id)
+
+    def _watch_over(self, place: Place) -> Watch:
+        if place.watch is None:
+            assert place.job is not None and place.task_id is not None  # noqa: S101, PT018
+            record, is_known = place.job.record, place.was_known
+            place.watch = self.watch(
+                place.task_id,
+                record.request,
+                None,
+                task=record.task,
+                taken_up=is_known,
+                since=None if is_known else place.since,
+            )
+            if not is_known:
+                place.watch.plan(place.since, self.jitter(), place.hint_s)
+        return place.watch
+
+    async def _create(self, job: TrackedJob, place: Place) -> float | Again | None:
         """Take the paid step once; to be run by ``finish`` alone.
 
         Returns:
@@ -201,6 +251,7 @@ class Calls:
         judge = functools.partial(
             judge_create, key=job.key, request=request, secrets=self._secrets(request)
         )
+        self.turns.sending(place)
         try:
             reply = await self.transport.create(body)
         except asyncio.CancelledError:
@@ -215,9 +266,12 @@ class Calls:
             odd = f"an answer that raised {type(exc).__name__}"
             verdict = judge(NoAnswer(sent=True, reason=odd), now)
         if isinstance(verdict, TaskState):
+            hint_s = wire.retry_after_s(reply.headers, now) if isinstance(reply, Answer) else None
+            self.turns.accepted(place, job, verdict.id, hint_s=hint_s)
             await self._accepted(job, verdict)
-            return wire.retry_after_s(reply.headers, now) if isinstance(reply, Answer) else None
+            return hint_s
         if isinstance(verdict, Again):
+            self.turns.refused(place, verdict)
             await self.ledger.move(job, before.state, error=verdict.error.message)
             return verdict
         await self._failed(job, verdict, was_unknown=before.state is JobState.UNKNOWN)
@@ -249,7 +303,6 @@ class Calls:
             return wire.bare(task)
 
     async def _accepted(self, job: TrackedJob, task: TaskState) -> None:
-        self._accepted_count += 1
         try:
             kept = self._kept(job, task)
             await self.ledger.move(job, JobState.SUBMITTED, task_id=task.id, task=kept)
@@ -260,6 +313,7 @@ class Calls:
         finally:
             self.events.emit(Submitted(key=job.key, task_id=task.id))
         if phase(task) in (Phase.COMPLETED, Phase.FAILED):
+            self.turns.gone(task.id)
             await self._changed(job, task)
 
     async def _failed(
@@ -298,13 +352,14 @@ class Calls:
         task: TaskState | None = None,
         taken_up: bool = True,
         retries: Retries | None = None,
+        since: float | None = None,
     ) -> Watch:
         """Begin to wait for a task that was known before; the first query is due at once."""
         return Watch(
             task_id,
             self.pacing,
             self.retries if retries is None else retries,
-            now=anyio.current_time(),
+            now=anyio.current_time() if since is None else since,
             timeout_s=timeout_s,
             model=request.model if request else None,
             task=task,
@@ -312,7 +367,7 @@ class Calls:
             taken_up=taken_up,
         )
 
-    async def ask(self, watch: Watch, job: TrackedJob | None) -> bool:
+    async def ask(self, watch: Watch, job: TrackedJob | None, standing: Standing) -> bool:
         """Query a watched task once, when its turn comes; whether its status changed.
 
         Raises:
@@ -322,17 +377,23 @@ class Calls:
         if anyio.current_time() >= watch.deadline:
             raise watch.timeout()
         with anyio.CancelScope(deadline=watch.deadline):
-            await self._turn(self.admission.polls)
-            reply = await self.transport.query(watch.task_id)
-            return await self._take_in(watch, job, reply)
+            passage = await self.turns.to_ask(standing)
+            try:
+                reply = await self.transport.query(watch.task_id)
+                try:
+                    return await self._take_in(watch, job, reply)
+                finally:
+                    self.turns.answered(passage, watch.again)
+            finally:
+                self.turns.asked(passage)
+                if watch.ended:
+                    self.turns.gone(watch.task_id)
         raise watch.timeout()
 
     async def _take_in(self, watch: Watch, job: TrackedJob | None, reply: wire.Reply) -> bool:
         now = anyio.current_time()
         changed = watch.read(reply, now, utc_now(), self.jitter())
         if watch.again is not None:
-            if watch.again.wait_s is not None:
-                self.admission.close(now, watch.again.wait_s)
             self._throttled(key_in(job), watch.task_id, watch.again, watch.due - now)
         if changed and watch.task is not None:
             await self._changed(job, watch.task)
@@ -357,16 +418,6 @@ class Calls:
             self.events.emit(Completed(key=key, task_id=task.id))
         elif state is JobState.FAILED:
             self.events.emit(Failed(key=key, task_id=task.id, reason=reason))
-
-    async def _turn(self, lane: Lane) -> None:
-        """Wait in the lane until it is free: one at a time, first come, first served.
-
-        Nothing is reserved ahead, so that whoever is cancelled while waiting leaves no gap.
-        """
-        async with self._queues[lane]:
-            while (at := lane.earliest(anyio.current_time())) > anyio.current_time():  # noqa: ASYNC110
-                await anyio.sleep_until(at)
-            lane.go(anyio.current_time())
 
 
 _STATES = {

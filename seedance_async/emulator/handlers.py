@@ -307,7 +307,9 @@ class Service:
             return self.account.create(Order.of(given), now, body=body), now
         except TooMany as full:
             wait_s = math.ceil(full.wait_s / self.speed)
-            headers = {hdrs.RETRY_AFTER: str(wait_s)} if self.retry_after else None
+            headers: dict[str, str] = {}
+            if self.retry_after:
+                headers[hdrs.RETRY_AFTER] = str(wait_s)
             when = f"in {wait_s} s" if self.retry_after else "later"
             message = f"too many {full.what}: try again {when}"
             raise Refusal(429, answers.error(message), headers) from None
