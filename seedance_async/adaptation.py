@@ -23,7 +23,7 @@ _SOON, _SELDOM, _MOST_SELDOM = 1, 60, 120
 _FARTHEST = 2  # how many times what is proven may be tried, even where nothing speaks against it
 
 
-@attrs.define(kw_only=True)
+@attrs.define(kw_only=True, eq=False)
 class Dial:
     """One learned limit.
 
@@ -92,9 +92,13 @@ class Dial:
     def refused(self, level: float) -> None:
         """Lower the limit: the provider refused one more than *level*."""
         limit = level * self.margin
-        if self._is_falling:  # nothing was accepted since it was lowered last
-            limit = min(limit, self.limit * _DECREASE)
-        if self.is_known_at(level):
+        if self._is_falling and self._plateau is not None:
+            # Nothing was accepted since it was lowered last.
+            if level >= self._plateau:
+                return
+            if level < self._plateau - _slack(self._plateau):
+                limit = min(limit, self.limit * _DECREASE)
+        if self.is_known_at(level) and not self._is_falling:
             self._seldom = self._needed = min(max(_SELDOM, self._seldom * 2), _MOST_SELDOM)
         else:
             self._needed, self._seldom = _SOON, 0
@@ -122,6 +126,7 @@ class Adaptation:
         self.jobs: Dial = Dial(step=1, growth=0, margin=1)
         self.rate: Dial = Dial(step=0.5, growth=0.05, margin=_RATE_MARGIN)
         self._accepted: deque[float] = deque()
+        self._blamed: list[Dial] = []  # since the last create that was accepted
 
     def accepted(
         self, now: float, in_flight: int, *, jobs_at_limit: bool, rate_at_limit: bool
@@ -138,6 +143,7 @@ class Adaptation:
             Why the limits are now higher; None if they are not.
         """
         self._accepted.append(now)
+        self._blamed = []
         a_minute = self._a_minute(now)
         more = self.jobs.accepted(in_flight, is_at_limit=jobs_at_limit)
         faster = self.rate.accepted(a_minute, is_at_limit=rate_at_limit)
@@ -159,23 +165,23 @@ class Adaptation:
         a_minute = self._a_minute(now)
         if not in_flight and not a_minute:
             return None  # no limit of ours: the provider takes nothing at all
-        blamed = [
-            (dial, level)
-            for dial, level in ((self.jobs, in_flight), (self.rate, a_minute))
-            if dial.explains(level)
-        ]
-        # Where both may be to blame: the one that is being tried, or was in the way before.
+        levels = ((self.jobs, in_flight), (self.rate, a_minute))
+        blamed = [(dial, level) for dial, level in levels if dial.explains(level)]
+        # Where both may be to blame: what was to blame a moment ago, when nothing has been
+        # accepted since; what is being tried; what was in the way before.
         for suspects in (
+            [(dial, level) for dial, level in blamed if dial in self._blamed],
             [(dial, level) for dial, level in blamed if dial.is_trying],
             [(dial, level) for dial, level in blamed if dial.is_known_at(level)],
         ):
             if len(suspects) == 1:
                 blamed = suspects
+                break
         if not blamed:  # less than was taken before: the account is not what it was
-            blamed = [(self.jobs, in_flight), (self.rate, a_minute)]
+            blamed = [(dial, level) for dial, level in levels if level]
         for dial, level in blamed:
-            if level:
-                dial.refused(level)
+            dial.refused(level)
+        self._blamed = [dial for dial, _ in blamed]
         return f"refused at {in_flight} in flight, {a_minute} a minute"
 
     def _a_minute(self, now: float) -> int:

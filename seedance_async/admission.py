@@ -65,17 +65,19 @@ class Passage:
 class Gate:
     """Closes when the provider refuses a call of its lane, and reopens by degrees.
 
-    After a pause one call goes alone. Each that gets through doubles how many may be out at once,
-    until it no longer counts; the next refusal closes it again. So it is one call that runs into
-    the next refusal, not everybody who waits.
+    After a pause one call goes alone. Each that gets through lets one more be out at once, so that
+    they double from round to round, until it no longer counts; the next refusal closes it again.
+    So it is one call that runs into the next refusal, not everybody who waits.
 
     Attributes:
         open_from: When it opens, or opened; negative infinity if it never closed.
+        told_until: The latest time that the provider itself named; likewise.
         refused_since: Since when every call was refused; None after one that got through.
     """
 
     def __init__(self, first_s: float, cap_s: float, longest_s: float) -> None:
         self.open_from: float = _LONG_AGO
+        self.told_until: float = _LONG_AGO
         self.refused_since: float | None = None
         self.epoch: int = 0
         self._first_s, self._cap_s, self._longest_s = first_s, cap_s, longest_s
@@ -103,7 +105,7 @@ class Gate:
         # What was sent before the gate closed says nothing of what happens now.
         if epoch == self.epoch:
             self._pause_s = self._first_s
-            self._width = self._width * 2 if self._width < _OPEN_WIDTH else _NEVER
+            self._width = self._width + 1 if self._width < _OPEN_WIDTH else _NEVER
 
     def refuse(self, epoch: int, now: float, told_s: float | None, jitter: float) -> bool:
         """Close, since the provider refused a call.
@@ -125,6 +127,8 @@ class Gate:
         pause_s = self._pause_s * (0.5 + jitter / 2)
         # What was told is stretched as well: other sessions were told the same.
         wait_s = pause_s if told_s is None else told_s + pause_s * jitter
+        if told_s is not None:
+            self.told_until = max(self.told_until, now + told_s)
         self.open_from = max(self.open_from, now + min(wait_s, self._longest_s))
         if is_news:
             self._pause_s = min(self._pause_s * 2, self._cap_s)

@@ -191,7 +191,7 @@ class Calls:
 
     async def _turn_to_create(self, job: TrackedJob, standing: Standing, number: int) -> Place:
         """Wait for a turn; give up unsent behind a gate that opens only after all patience."""
-        closed_s = self.turns.creates_open_in_s(anyio.current_time())
+        closed_s = self.turns.creates_told_s(anyio.current_time())
         if closed_s > self.retries.create_patience_s:
             message = (
                 f"the provider asked to wait {closed_s:.0f} s more, longer than patience lasts"

@@ -190,8 +190,12 @@ class Turns:
         return await self._to_create.wait(standing, number, errand)
 
     def creates_open_in_s(self, now: float) -> float:
-        """Tell for how long the provider wants no creates; 0 or less if it takes them."""
+        """Tell for how long no creates are sent since one was refused; 0 or less if they are."""
         return self._creates.gate.open_from - now
+
+    def creates_told_s(self, now: float) -> float:
+        """Tell for how long the provider itself asked for no creates; 0 or less if it does not."""
+        return self._creates.gate.told_until - now
 
     @property
     def refused_since(self) -> float | None:
