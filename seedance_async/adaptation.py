@@ -18,8 +18,9 @@ _UNLIMITED = float("inf")
 _DECREASE = 0.75
 _RATE_MARGIN = 0.98  # a window that is used to the full refuses whatever comes a moment early
 # Creates that have to go well at a limit before more is tried: where it was refused for the first
-# time, for the second time, and at the most. One refused create in 60 is 1.7 %.
-_SOON, _SELDOM, _MOST_SELDOM = 1, 60, 120
+# time; where it may have been refused again, twice as many each time; where it certainly was, and
+# at the most. One refused create in 60 is 1.7 %.
+_SOON, _LATER, _SELDOM, _MOST_SELDOM = 1, 4, 60, 120
 _FARTHEST = 2  # how many times what is proven may be tried, even where nothing speaks against it
 
 
@@ -31,6 +32,8 @@ class Dial:
         step: By how much it is raised, at least.
         growth: The same as a share of the limit.
         margin: How much of a level that was refused beyond is used.
+        doubt: How far below the proven a refusal may still be this limit's doing, as a share of
+            what passes for the same level.
         limit: What may be tried now; infinity as long as nothing was refused.
         proven: The highest level at which the provider accepted, as far as still believed.
     """
@@ -38,6 +41,7 @@ class Dial:
     step: float
     growth: float
     margin: float
+    doubt: float
     limit: float = _UNLIMITED
     proven: float = 0.0
     _plateau: float | None = None
@@ -55,14 +59,20 @@ class Dial:
         """Tell whether the provider refused at about that level before."""
         return self._plateau is not None and abs(level - self._plateau) <= _slack(self._plateau)
 
-    def stop_trying(self) -> None:
+    def stop_trying(self) -> bool:
         """Go back to what is proven, if there is a reason to believe that it is all."""
-        if self.is_trying and self._plateau is not None:
-            self.limit = max(1.0, self.proven * self.margin)
+        if not self.is_trying or self._plateau is None:
+            return False
+        self.limit = max(1.0, self.proven * self.margin)
+        return True
+
+    def wait_for(self, successes: int) -> None:
+        """Have at least so many creates go well before more is tried."""
+        self._successes, self._needed = 0, max(self._needed, successes)
 
     def explains(self, level: float) -> bool:
         """Tell whether a refusal at *level* may be this limit's doing: not far below the proven."""
-        return level >= 1 and level >= self.proven - _slack(self.proven)
+        return level >= 1 and level >= self.proven - self.doubt * _slack(self.proven)
 
     def accepted(self, level: float, *, is_at_limit: bool) -> bool:
         """Note that a create was accepted at *level*, which includes it.
@@ -89,8 +99,13 @@ class Dial:
         self.limit += self.step + self.limit * self.growth
         return True
 
-    def refused(self, level: float) -> None:
-        """Lower the limit: the provider refused one more than *level*."""
+    def refused(self, level: float, *, is_certain: bool = True) -> None:
+        """Lower the limit: the provider refused one more than *level*.
+
+        Args:
+            level: That level.
+            is_certain: Whether nothing else may be to blame.
+        """
         limit = level * self.margin
         if self._is_falling and self._plateau is not None:
             # Nothing was accepted since it was lowered last.
@@ -99,7 +114,8 @@ class Dial:
             if level < self._plateau - _slack(self._plateau):
                 limit = min(limit, self.limit * _DECREASE)
         if self.is_known_at(level) and not self._is_falling:
-            self._seldom = self._needed = min(max(_SELDOM, self._seldom * 2), _MOST_SELDOM)
+            least = _SELDOM if is_certain else _LATER
+            self._seldom = self._needed = min(max(least, self._seldom * 2), _MOST_SELDOM)
         else:
             self._needed, self._seldom = _SOON, 0
         self._plateau, self.proven, self.limit = level, level, max(1.0, limit)
@@ -123,9 +139,11 @@ class Adaptation:
     """
 
     def __init__(self) -> None:
-        self.jobs: Dial = Dial(step=1, growth=0, margin=1)
-        self.rate: Dial = Dial(step=0.5, growth=0.05, margin=_RATE_MARGIN)
+        self.jobs: Dial = Dial(step=1, growth=0, margin=1, doubt=1)
+        # Creates are counted as they are accepted, and ends only once they are seen.
+        self.rate: Dial = Dial(step=0.5, growth=0.05, margin=_RATE_MARGIN, doubt=0.5)
         self._accepted: deque[float] = deque()
+        self._rate_tried_at = -_UNLIMITED
         self._blamed: list[Dial] = []  # since the last create that was accepted
 
     def accepted(
@@ -148,8 +166,11 @@ class Adaptation:
         more = self.jobs.accepted(in_flight, is_at_limit=jobs_at_limit)
         faster = self.rate.accepted(a_minute, is_at_limit=rate_at_limit)
         # One experiment at a time, so that its failure tells something.
-        if more != faster:
-            (self.rate if more else self.jobs).stop_trying()
+        if more and not faster and self.rate.stop_trying():
+            self._rate_tried_at = now
+            self.rate.wait_for(_LATER)
+        elif faster and not more:
+            self.jobs.stop_trying()
         return f"accepted {in_flight} in flight, {a_minute} a minute" if more or faster else None
 
     def refused(self, now: float, in_flight: int) -> str | None:
@@ -165,13 +186,15 @@ class Adaptation:
         a_minute = self._a_minute(now)
         if not in_flight and not a_minute:
             return None  # no limit of ours: the provider takes nothing at all
+        # A rate that was tried tells for a minute.
+        lately = self.rate if now - self._rate_tried_at < SECONDS_A_MINUTE else None
         levels = ((self.jobs, in_flight), (self.rate, a_minute))
         blamed = [(dial, level) for dial, level in levels if dial.explains(level)]
         # Where both may be to blame: what was to blame a moment ago, when nothing has been
         # accepted since; what is being tried; what was in the way before.
         for suspects in (
             [(dial, level) for dial, level in blamed if dial in self._blamed],
-            [(dial, level) for dial, level in blamed if dial.is_trying],
+            [(dial, level) for dial, level in blamed if dial.is_trying or dial is lately],
             [(dial, level) for dial, level in blamed if dial.is_known_at(level)],
         ):
             if len(suspects) == 1:
@@ -180,7 +203,7 @@ class Adaptation:
         if not blamed:  # less than was taken before: the account is not what it was
             blamed = [(dial, level) for dial, level in levels if level]
         for dial, level in blamed:
-            dial.refused(level)
+            dial.refused(level, is_certain=len(blamed) == 1)
         self._blamed = [dial for dial, _ in blamed]
         return f"refused at {in_flight} in flight, {a_minute} a minute"
 

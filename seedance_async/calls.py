@@ -236,7 +236,10 @@ class Calls:
                 since=None if is_known else place.since,
             )
             if not is_known:
-                place.watch.plan(place.since, self.jitter(), place.hint_s)
+                try:
+                    place.watch.plan(place.since, self.jitter(), place.hint_s)
+                except Exception:  # noqa: BLE001 -- as above
+                    _log.warning("task %s is asked about at once", place.task_id)
         return place.watch
 
     async def _create(self, job: TrackedJob, place: Place) -> float | Again | None:
@@ -267,12 +270,19 @@ class Calls:
             verdict = judge(NoAnswer(sent=True, reason=odd), now)
         if isinstance(verdict, TaskState):
             hint_s = wire.retry_after_s(reply.headers, now) if isinstance(reply, Answer) else None
-            self.turns.accepted(place, job, verdict.id, hint_s=hint_s)
-            await self._accepted(job, verdict)
+            try:
+                await self._accepted(job, verdict)
+            # Behind the record: whoever hears that limits changed may end the program.
+            finally:
+                self.turns.accepted(place, job, verdict.id, hint_s=hint_s)
+                if phase(verdict) in (Phase.COMPLETED, Phase.FAILED):
+                    self.turns.gone(verdict.id)
             return hint_s
         if isinstance(verdict, Again):
-            self.turns.refused(place, verdict)
-            await self.ledger.move(job, before.state, error=verdict.error.message)
+            try:
+                await self.ledger.move(job, before.state, error=verdict.error.message)
+            finally:
+                self.turns.refused(place, verdict)
             return verdict
         await self._failed(job, verdict, was_unknown=before.state is JobState.UNKNOWN)
         raise verdict
@@ -313,7 +323,6 @@ class Calls:
         finally:
             self.events.emit(Submitted(key=job.key, task_id=task.id))
         if phase(task) in (Phase.COMPLETED, Phase.FAILED):
-            self.turns.gone(task.id)
             await self._changed(job, task)
 
     async def _failed(

@@ -199,7 +199,7 @@ class Turns:
 
     @property
     def refused_since(self) -> float | None:
-        """Since when the provider took no create at all; None if it took the last one."""
+        """Since when every create was refused and no job ended; None if that is not so."""
         return self._creates.gate.refused_since
 
     def sending(self, place: Place) -> None:
@@ -275,6 +275,8 @@ class Turns:
         place = None if task_id is None else self._places.of(task_id)
         if place is not None:
             self._places.free(place)
+            # Something moves: the provider is merely busy with our own jobs.
+            self._creates.gate.refused_since = None
             self._to_create.serve()
 
     @contextlib.contextmanager

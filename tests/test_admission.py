@@ -332,7 +332,7 @@ def test_more_in_flight_than_ever_while_the_rate_is_at_its_known_end_blames_the_
 
 
 def test_refused_again_and_again_it_falls_by_multiplying_and_never_below_one() -> None:
-    dial, limits = Dial(step=1, growth=0, margin=1), []
+    dial, limits = Dial(step=1, growth=0, margin=1, doubt=1), []
     for level in (20, 20, 19, 16, 3, 1, 1):
         dial.refused(level)
         limits.append(dial.limit)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import random
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -717,3 +719,67 @@ async def test_a_turn_that_is_free_does_not_yield_to_the_loop(session: SeedanceS
     asyncio.get_running_loop().call_soon(passes.append, 1)
     await turns.to_ask(session._calls.standing())
     assert passes == []
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_no_storm_of_refusals_and_cancellations_leaves_anything_behind(
+    api: ScriptedApi, many: Many, seed: int
+) -> None:
+    chance = random.Random(seed)
+    ends: dict[str, float] = {}
+
+    async def create(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(chance.uniform(0, 2))
+        luck = chance.random()
+        if luck < 0.2:
+            told = {"Retry_After": "5"} if luck < 0.1 else {}
+            return await error(429, **told)(request)
+        return await (error(400) if luck < 0.3 else reset if luck < 0.35 else many.create)(request)
+
+    async def query(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(chance.uniform(0, 1))
+        return await (error(429) if chance.random() < 0.1 else many.query)(request)
+
+    async def caller(session: SeedanceSession, number: int) -> None:
+        await anyio.sleep(chance.uniform(0, 300))
+        request, after_s = requests(1)[0], chance.uniform(0, 150)
+        calls: list[Callable[[], Any]] = [
+            lambda: session.submit(request, priority=number % 3),
+            lambda: session.generate(request),
+            lambda: session.run_batch(requests(chance.randrange(5))),
+        ]
+        work = chance.choice(calls)
+        if chance.random() < 0.3:
+            with anyio.move_on_after(after_s):
+                await work()
+        elif chance.random() < 0.5:
+            await asyncio.wait_for(work(), after_s)
+        else:
+            await work()
+
+    async def careless(session: SeedanceSession, number: int) -> None:
+        with contextlib.suppress(SeedanceError, TimeoutError):
+            await caller(session, number)
+
+    api.creates, api.queries = [create], [query]
+    many.status = lambda task_id: (
+        "completed" if now() >= ends.setdefault(task_id, now() + 40) else "processing"
+    )
+    limits = Limits(max_in_flight=6, creates_per_minute=120, polls_per_second=4)
+    async with SeedanceSession(
+        "key", base_url=api.base_url, pacing=Fixed(5), limits=limits
+    ) as session:
+        async with anyio.create_task_group() as group:
+            for number in range(50):
+                group.start_soon(careless, session, number)
+        turns = session._turns
+        assert turns._places.taken == turns._places.accepted == len(turns.neglected)
+        assert turns.singles.in_flight == sum(
+            place.standing.flow is turns.singles for place in turns.neglected
+        )
+        for queue in (turns._to_create, turns._to_ask):
+            assert (len(queue.line), queue._timer) == (0, None)
+        api.creates, api.queries = [many.create], [many.query]
+        for _ in range(7):
+            await session.submit(requests(1)[0])
+        assert turns._creates.gate._out == turns._polls.gate._out == 0
