@@ -8,6 +8,7 @@ Pure: told of accepted and refused creates, it says what may be tried next.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 
 import attrs
 
@@ -186,26 +187,27 @@ class Adaptation:
         a_minute = self._a_minute(now)
         if not in_flight and not a_minute:
             return None  # no limit of ours: the provider takes nothing at all
+        levels = {self.jobs: in_flight, self.rate: a_minute}
+        self._blamed = self._to_blame(now, levels)
+        for dial in self._blamed:
+            dial.refused(levels[dial], is_certain=len(self._blamed) == 1)
+        return f"refused at {in_flight} in flight, {a_minute} a minute"
+
+    def _to_blame(self, now: float, levels: Mapping[Dial, int]) -> list[Dial]:
+        possible = [dial for dial, level in levels.items() if dial.explains(level)]
         # A rate that was tried tells for a minute.
         lately = self.rate if now - self._rate_tried_at < SECONDS_A_MINUTE else None
-        levels = ((self.jobs, in_flight), (self.rate, a_minute))
-        blamed = [(dial, level) for dial, level in levels if dial.explains(level)]
         # Where both may be to blame: what was to blame a moment ago, when nothing has been
         # accepted since; what is being tried; what was in the way before.
         for suspects in (
-            [(dial, level) for dial, level in blamed if dial in self._blamed],
-            [(dial, level) for dial, level in blamed if dial.is_trying or dial is lately],
-            [(dial, level) for dial, level in blamed if dial.is_known_at(level)],
+            [dial for dial in possible if dial in self._blamed],
+            [dial for dial in possible if dial.is_trying or dial is lately],
+            [dial for dial in possible if dial.is_known_at(levels[dial])],
         ):
             if len(suspects) == 1:
-                blamed = suspects
-                break
-        if not blamed:  # less than was taken before: the account is not what it was
-            blamed = [(dial, level) for dial, level in levels if level]
-        for dial, level in blamed:
-            dial.refused(level, is_certain=len(blamed) == 1)
-        self._blamed = [dial for dial, _ in blamed]
-        return f"refused at {in_flight} in flight, {a_minute} a minute"
+                return suspects
+        # If neither, it is less than was taken before: the account is not what it was.
+        return possible or [dial for dial, level in levels.items() if level]
 
     def _a_minute(self, now: float) -> int:
         while self._accepted and self._accepted[0] <= now - SECONDS_A_MINUTE:
