@@ -12,7 +12,6 @@ import functools
 import itertools
 from collections.abc import Awaitable, Callable, Iterator
 
-import anyio
 import attrs
 
 from seedance_async.adaptation import Adaptation
@@ -53,7 +52,10 @@ class Turns:
 
     Attributes:
         singles: The flow of all single calls together.
+        max_in_flight: How many jobs the user lets be in flight over the whole session.
     """
+
+    max_in_flight: int
 
     def __init__(
         self, limits: Limits, retries: Retries, *, events: Stream, jitter: Callable[[], float]
@@ -82,7 +84,7 @@ class Turns:
         self._batches: set[BatchFlow] = set()
         self._places = Places()
         self._is_looked_after = False
-        self._set_gaps()
+        self._work_out()
 
     # ---- limits
 
@@ -94,31 +96,22 @@ class Turns:
     @limits.setter
     def limits(self, limits: Limits) -> None:
         self._limits = limits
-        self._set_gaps()
         self._limits_changed()
 
-    @property
-    def max_in_flight(self) -> int:
-        """How many jobs the user lets be in flight over the whole session."""
-        if self._limits.max_in_flight is not None:
-            return self._limits.max_in_flight
-        return max(DEFAULT_IN_FLIGHT, sum(flow.asked or 0 for flow in self._batches))
-
-    @property
-    def _room(self) -> int:
-        return int(min(self.max_in_flight, self._learned.jobs.limit))
-
-    @property
-    def _creates_per_minute(self) -> float | None:
-        rate = min(self._limits.creates_per_minute or _NEVER, self._learned.rate.limit)
-        return None if rate == _NEVER else rate
-
-    def _set_gaps(self) -> None:
-        per_minute, per_second = self._creates_per_minute, self._limits.polls_per_second
-        self._creates.gap_s = SECONDS_A_MINUTE / per_minute if per_minute else 0.0
+    def _work_out(self) -> None:
+        """Work out what holds now of what the user allows and what was learned."""
+        most, learned = self._limits.max_in_flight, self._learned
+        if most is None:
+            most = max(DEFAULT_IN_FLIGHT, sum(flow.asked or 0 for flow in self._batches))
+        self.max_in_flight = most
+        self._room = int(min(most, learned.jobs.limit))
+        self._rate = min(self._limits.creates_per_minute or _NEVER, learned.rate.limit)
+        self._creates.gap_s = SECONDS_A_MINUTE / self._rate
+        per_second = self._limits.polls_per_second
         self._polls.gap_s = 1 / per_second if per_second else 0.0
 
     def _limits_changed(self) -> None:
+        self._work_out()
         for flow in tuple(self._batches):
             flow.wake()
         self._to_create.serve()
@@ -145,15 +138,15 @@ class Turns:
 
     def _learn(self, lesson: Callable[[], str | None]) -> None:
         """Take a lesson in, and say what it changed."""
-        before = (self._room, self._creates_per_minute)
         reason = lesson()
-        after = (self._room, self._creates_per_minute)
-        if reason is None or before == after:
+        if reason is None:
             return
-        self._set_gaps()
-        self._events.emit(
-            LimitsAdapted(max_in_flight=after[0], creates_per_minute=after[1], reason=reason)
-        )
+        before = (self._room, self._rate)
+        self._work_out()
+        if before != (self._room, self._rate):
+            rate = None if self._rate == _NEVER else self._rate
+            event = LimitsAdapted(max_in_flight=self._room, creates_per_minute=rate, reason=reason)
+            self._events.emit(event)
 
     # ---- creating
 
@@ -210,7 +203,7 @@ class Turns:
         self, place: Place, job: TrackedJob, task_id: str, *, hint_s: float | None = None
     ) -> None:
         """Note that the create was accepted: its place stays taken until the task's end is seen."""
-        now = anyio.current_time()
+        now = asyncio.get_running_loop().time()
         place.job, place.since, place.hint_s = job, now, hint_s
         self._places.enter(place, task_id)
         passage, learned = place.passage, self._learned
@@ -233,7 +226,7 @@ class Turns:
         passage = place.passage
         if passage is None:
             return
-        now, gate = anyio.current_time(), self._creates.gate
+        now, gate = asyncio.get_running_loop().time(), self._creates.gate
         is_news = gate.refuse(passage.epoch, now, again.wait_s, self._jitter())
         if is_news and again.is_refusal:
             self._learn(functools.partial(self._learned.refused, now, self._places.accepted))
@@ -300,7 +293,9 @@ class Turns:
 
     def _call_somebody(self) -> None:
         """Have one of those who wait for a place look after tasks that nobody waits for."""
-        if self._is_looked_after or not self._places.neglected or self._places.taken < self._room:
+        if self._is_looked_after or self._places.taken < self._room:
+            return
+        if not self._places.neglected:
             return
         first = self._to_create.line.first()
         if first is not None:
@@ -318,7 +313,7 @@ class Turns:
         if again is None:
             self._polls.gate.let_through(passage.epoch)
         elif again.is_refusal:
-            now = anyio.current_time()
+            now = asyncio.get_running_loop().time()
             self._polls.gate.refuse(passage.epoch, now, again.wait_s, self._jitter())
 
     def asked(self, passage: Passage) -> None:

@@ -72,7 +72,7 @@ class Queue(Generic[P]):
 
     def at_once(self, standing: Standing) -> P | None:
         """Give the permission if nobody waits and nothing is in the way."""
-        now = anyio.current_time()
+        now = asyncio.get_running_loop().time()
         if self.line or self._earliest(now) > now:
             return None
         return self._permit(standing, now)
@@ -117,9 +117,11 @@ class Queue(Generic[P]):
 
     def serve(self) -> None:
         """Let all go whose turn it is, and set the timer for the next one."""
+        if not self.line and self._timer is None:
+            return
         at = _NEVER
         while (first := self.line.first()) is not None:
-            now = anyio.current_time()
+            now = asyncio.get_running_loop().time()
             at = self._earliest(now)
             if at > now:
                 break
