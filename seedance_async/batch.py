@@ -30,6 +30,7 @@ from seedance_async.errors import (
     VideoFailed,
     Violation,
 )
+from seedance_async.fairness import Standing
 from seedance_async.ledger import utc_now
 from seedance_async.lifecycle import JobRecord, JobState
 from seedance_async.naming import NameTemplate
@@ -53,7 +54,9 @@ class Plan:
     """How a batch is to be run.
 
     Attributes:
-        max_in_flight: How many jobs may be at the provider at once.
+        max_in_flight: How many jobs may be at the provider at once; None for as many as the
+            session lets be.
+        priority: Whose turn it is first; higher goes first.
         timeout_s: Seconds from a job's submission to its end; None for ever.
         out_dir: Where to download to; None downloads nothing.
         names: How the files are named.
@@ -61,7 +64,8 @@ class Plan:
         places: Counts equal requests, for the keys of jobs that were given none.
     """
 
-    max_in_flight: int
+    max_in_flight: int | None
+    priority: int
     timeout_s: float | None
     out_dir: Path | None
     names: NameTemplate
@@ -85,19 +89,21 @@ async def run(
         await asyncio.to_thread(prepare_folder, plan.out_dir)
     raised: BaseException | None = None
     is_cut = False
-    async with anyio.create_task_group() as group:
-        scheduler.start(group)
-        try:
-            yield Outcomes(scheduler)
-        except anyio.get_cancelled_exc_class():
-            is_cut = True
-            raise
-        # Kept out of the group, which would wrap it.
-        except BaseException as exc:  # noqa: BLE001
-            raised = exc
-        finally:
-            scheduler.close()
-        group.cancel_scope.cancel()
+    counted = calls.turns.batch(plan.max_in_flight, scheduler.limits_changed)
+    with counted as flow:
+        async with anyio.create_task_group() as group:
+            scheduler.start(group, Standing(flow=flow, priority=plan.priority))
+            try:
+                yield Outcomes(scheduler)
+            except anyio.get_cancelled_exc_class():
+                is_cut = True
+                raise
+            # Kept out of the group, which would wrap it.
+            except BaseException as exc:  # noqa: BLE001
+                raised = exc
+            finally:
+                scheduler.close()
+            group.cancel_scope.cancel()
     if raised is not None:
         raise raised
     if is_cut:
@@ -153,7 +159,9 @@ class _Scheduler:
         self._calls = calls
         self._items = _iterate(source)
         self._plan = plan
-        self._max_in_flight = plan.max_in_flight
+        self._standing: Standing | None = None
+        self._group: TaskGroup | None = None
+        self._workers: Counter[str] = Counter()
         self._out_dir = plan.out_dir
         self._keys: set[str] = set()
         self._disk_trouble: DownloadError | None = None
@@ -169,15 +177,31 @@ class _Scheduler:
         self._closed = False
         self._source_error: Exception | None = None
 
-    def start(self, group: TaskGroup) -> None:
+    @property
+    def _max_in_flight(self) -> int:
+        asked, allowed = self._plan.max_in_flight, self._calls.turns.max_in_flight
+        return allowed if asked is None else asked
+
+    def start(self, group: TaskGroup, standing: Standing) -> None:
+        self._group, self._standing = group, standing
         group.start_soon(self._feed, name="seedance feed")
-        for _ in range(min(self._max_in_flight, _MAX_CREATORS)):
-            group.start_soon(self._create_all, name="seedance create")
-        for _ in range(min(self._max_in_flight, _MAX_ASKERS)):
-            group.start_soon(self._ask_all, name="seedance ask")
+        self._man(group)
+
+    def limits_changed(self) -> None:
+        """Go by the session's new limits."""
+        if self._group is not None and not self._closed:
+            self._man(self._group)
+        self._notify()
+
+    def _man(self, group: TaskGroup) -> None:
+        """Have as many workers as there can be work for."""
+        pools = [("create", self._create_all, _MAX_CREATORS), ("ask", self._ask_all, _MAX_ASKERS)]
         if self._out_dir is not None:
-            for _ in range(min(self._max_in_flight, _MAX_DOWNLOADERS)):
-                group.start_soon(self._download_all, name="seedance download")
+            pools.append(("download", self._download_all, _MAX_DOWNLOADERS))
+        for name, work, most in pools:
+            while self._workers[name] < min(self._max_in_flight, most):
+                self._workers[name] += 1
+                group.start_soon(work, name=f"seedance {name}")
 
     async def next_outcome(self) -> Outcome:
         while self._closed or not self._outcomes:
@@ -253,8 +277,13 @@ class _Scheduler:
     async def _create(self, entry: _Entry) -> None:
         entry.job = _job(entry.item)
         entry.key = self._claim(entry.job)
+        assert self._standing is not None  # noqa: S101 -- for the types: it was started
         entry.taken = await self._calls.take(
-            entry.job, entry.key, index=entry.index, on_unknown=self._plan.on_unknown
+            entry.job,
+            entry.key,
+            self._standing,
+            index=entry.index,
+            on_unknown=self._plan.on_unknown,
         )
         entry.was_made = entry.taken.job.record.state is JobState.COMPLETED and entry.taken.is_known
         entry.watch = self._calls.watch_taken(entry.taken, self._plan.timeout_s)
@@ -283,7 +312,7 @@ class _Scheduler:
         watch, taken = entry.watch, entry.taken
         assert watch is not None and taken is not None  # noqa: S101, PT018 -- for the types
         if not watch.ended:
-            await self._calls.ask(watch, taken.job)
+            await self._calls.ask(watch, taken.job, taken.standing)
         if not watch.ended:
             self._agenda.put(watch.due, entry)
             return
@@ -354,6 +383,8 @@ class _Scheduler:
             self._downloading -= 1
         else:
             self._in_flight -= 1
+            # Nobody asks about it any more, however it stands.
+            self._calls.turns.gone(entry.task_id or (error.task_id if error else None))
         job = entry.job
         self._outcomes.append(
             Outcome(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections import defaultdict
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Literal, get_args
@@ -19,7 +18,7 @@ import anyio.lowlevel
 import attrs
 
 from seedance_async import wire
-from seedance_async.admission import Admission, Lane
+from seedance_async.admission import Passage
 from seedance_async.errors import (
     JournalError,
     RateLimited,
@@ -36,15 +35,18 @@ from seedance_async.events import (
     Submitted,
     Throttled,
 )
+from seedance_async.fairness import Standing
 from seedance_async.fetches import Fetches
 from seedance_async.ledger import Ledger, TrackedJob, key_in, utc_now
 from seedance_async.lifecycle import LEFT, JobRecord, JobState, Phase, phase
 from seedance_async.pacing import Pacing
 from seedance_async.paid import finish
+from seedance_async.places import Place
 from seedance_async.request import Job, VideoRequest, secrets
 from seedance_async.retry import Again, Patience, Retries, judge_create
 from seedance_async.transport import Transport
 from seedance_async.turnaround import Turnarounds
+from seedance_async.turns import Turns
 from seedance_async.watch import Watch
 from seedance_async.wire import Answer, NoAnswer, TaskState
 
@@ -76,12 +78,14 @@ class Taken:
 
     Attributes:
         job: The job.
+        standing: What decides about its turns.
         is_known: Whether it was sent before this call.
         hint_s: When to ask first, in seconds, if the create's answer said.
         at: When that was, on the event loop's clock.
     """
 
     job: TrackedJob
+    standing: Standing
     is_known: bool = False
     hint_s: float | None = None
     at: float = attrs.field(factory=anyio.current_time)
@@ -93,6 +97,7 @@ class Calls:
 
     Attributes:
         turnarounds: What is known of how long tasks take.
+        turns: Who may create or ask now, and what is at the provider.
         jitter: Gives random numbers from 0 inclusive to 1 exclusive.
         clock: Gives the event loop's time, in seconds.
         checks_hosts: Whether ``media.public`` is checked; it rests for a private base URL.
@@ -103,7 +108,7 @@ class Calls:
 
     transport: Transport
     ledger: Ledger
-    admission: Admission
+    turns: Turns
     events: Stream
     pacing: Pacing
     retries: Retries
@@ -114,13 +119,19 @@ class Calls:
     fetches: Fetches
     operation: Callable[[str | None], AbstractContextManager[None]]
     on_the_wire: set[asyncio.Task[Any]] = attrs.field(init=False, factory=set)
-    _queues: defaultdict[Lane, anyio.Lock] = attrs.field(
-        init=False, factory=lambda: defaultdict(anyio.Lock)
-    )
-    _accepted_count: int = attrs.field(init=False, default=0)
+
+    def standing(self, priority: int = 0) -> Standing:
+        """Give what decides about the turns of a single call."""
+        return Standing(flow=self.turns.singles, priority=priority)
 
     async def take(
-        self, job: Job, key: str, *, index: int | None = None, on_unknown: OnUnknown = "leave"
+        self,
+        job: Job,
+        key: str,
+        standing: Standing,
+        *,
+        index: int | None = None,
+        on_unknown: OnUnknown = "leave",
     ) -> Taken:
         """Take up the job of *key* where it stands, and submit it if it has to be.
 
@@ -148,11 +159,14 @@ class Calls:
             if _may_go_again(record):
                 await self.ledger.move(tracked, JobState.PLANNED)
             if tracked.record.state in (JobState.PLANNED, JobState.UNKNOWN):
-                return Taken(job=tracked, hint_s=await self._submit(tracked))
+                hint_s = await self._submit(tracked, standing)
+                return Taken(job=tracked, standing=standing, hint_s=hint_s)
+            if record.state is JobState.SUBMITTED and record.task_id is not None:
+                self.turns.adopt(tracked, record.task_id, standing)
         self.events.emit(Resumed(key=key, task_id=record.task_id, status=record.task_status))
-        return Taken(job=tracked, is_known=True)
+        return Taken(job=tracked, standing=standing, is_known=True)
 
-    async def _submit(self, job: TrackedJob) -> float | None:
+    async def _submit(self, job: TrackedJob, standing: Standing) -> float | None:
         """Create the task of a planned job, waiting as long as the provider accepts nothing.
 
         Cancellation is honoured between two sends, and after one that is under way.
@@ -161,32 +175,31 @@ class Calls:
             The provider's hint when to ask, in seconds.
         """
         patience = Patience(self.retries, self.retries.create_patience_s)
-        accepted = self._accepted_count
+        number, began = self.turns.number(), self.clock()
         while True:
-            await self._turn_to_create(job)
-            # A cancellation that is under way already is honoured here: nothing is paid yet.
-            await _honour_cancellation()
-            again = await finish(self._create(job), self.on_the_wire)
+            place = await self._turn_to_create(job, standing, number)
+            try:
+                # A cancellation that is under way already is honoured here: nothing is paid yet.
+                await _honour_cancellation()
+                again = await finish(self._create(job, place), self.on_the_wire)
+            finally:
+                self.turns.settle(place)
             if not isinstance(again, Again):
                 return again
-            if self._accepted_count != accepted:
-                # The provider is merely busy with our own jobs, and this one's turn will come.
-                accepted = self._accepted_count
-                patience.renew()
             now = self.clock()
-            if again.wait_s is not None:
-                self.admission.close(now, again.wait_s)
+            # As long as others are accepted, the provider is merely busy with our own jobs.
+            refused_since = self.turns.refused_since
+            since = now if refused_since is None else max(began, refused_since)
             try:
-                wait_s = patience.failed(again, now, self.jitter())
+                patience.failed(again, now, self.jitter(), since=since)
             except SeedanceError as error:
                 await self._failed(job, error)
                 raise
-            self._throttled(job.key, None, again, wait_s)
-            await anyio.sleep_until(now + wait_s)
+            self._throttled(job.key, None, again, self.turns.creates_open_in_s(now))
 
-    async def _turn_to_create(self, job: TrackedJob) -> None:
+    async def _turn_to_create(self, job: TrackedJob, standing: Standing, number: int) -> Place:
         """Wait for a turn; give up unsent behind a gate that opens only after all patience."""
-        closed_s = self.admission.creates.open_from - self.clock()
+        closed_s = self.turns.creates_told_s(self.clock())
         if closed_s > self.retries.create_patience_s:
             message = (
                 f"the provider asked to wait {closed_s:.0f} s more, longer than patience lasts"
@@ -194,9 +207,49 @@ class Calls:
             error = RateLimited(message, None, None, closed_s)
             await self._failed(job, error)
             raise error
-        await self._turn(self.admission.creates)
+        return await self.turns.to_create(standing, number, self._look_after)
 
-    async def _create(self, job: TrackedJob) -> float | Again | None:
+    async def _look_after(self) -> None:
+        """Ask about tasks that nobody waits for, when they are due, as long as there are any.
+
+        Their ends make room for those who wait for it.
+        """
+        while places := self.turns.neglected:
+            due, place = min(
+                ((self._watch_over(place).due, place) for place in places),
+                key=lambda each: each[0],
+            )
+            await anyio.sleep_until(due)
+            if place in self.turns.neglected:
+                await self._look_at(place)
+
+    async def _look_at(self, place: Place) -> None:
+        try:
+            await self.ask(self._watch_over(place), place.job, place.standing)
+        # Also a bug, ours or in a pacing of the user's: whoever is waiting here has another job.
+        except Exception as error:  # noqa: BLE001
+            _log.warning("task %s is not looked after any more: %r", place.task_id, error)
+            self.turns.gone(place.task_id)
+
+    def _watch_over(self, place: Place) -> Watch:
+        if place.watch is None:
+            assert place.job is not None and place.task_id is not None  # noqa: S101, PT018
+            record, is_known = place.job.record, place.was_known
+            place.watch = self.watch(
+                place.task_id,
+                record.request,
+                None,
+                task=record.task,
+                accepted=None if is_known else place.since,
+            )
+            if not is_known:
+                try:
+                    place.watch.plan(place.since, self.jitter(), place.hint_s)
+                except Exception:  # noqa: BLE001 -- as above
+                    _log.warning("task %s is asked about at once", place.task_id)
+        return place.watch
+
+    async def _create(self, job: TrackedJob, place: Place) -> float | Again | None:
         """Take the paid step once; to be run by ``finish`` alone.
 
         Returns:
@@ -208,6 +261,7 @@ class Calls:
         judge = functools.partial(
             judge_create, key=job.key, request=request, secrets=self._secrets(request)
         )
+        self.turns.sending(place)
         try:
             reply = await self.transport.create(body)
         except asyncio.CancelledError:
@@ -222,10 +276,20 @@ class Calls:
             odd = f"an answer that raised {type(exc).__name__}"
             verdict = judge(NoAnswer(sent=True, reason=odd), now)
         if isinstance(verdict, TaskState):
-            await self._accepted(job, verdict)
-            return wire.retry_after_s(reply.headers, now) if isinstance(reply, Answer) else None
+            hint_s = wire.retry_after_s(reply.headers, now) if isinstance(reply, Answer) else None
+            try:
+                await self._accepted(job, verdict)
+            # Behind the record: whoever hears that limits changed may end the program.
+            finally:
+                self.turns.accepted(place, job, verdict.id, hint_s=hint_s)
+                if phase(verdict) in (Phase.COMPLETED, Phase.FAILED):
+                    self.turns.gone(verdict.id)
+            return hint_s
         if isinstance(verdict, Again):
-            await self.ledger.move(job, before.state, error=verdict.error.message)
+            try:
+                await self.ledger.move(job, before.state, error=verdict.error.message)
+            finally:
+                self.turns.refused(place, verdict)
             return verdict
         await self._failed(job, verdict, was_unknown=before.state is JobState.UNKNOWN)
         raise verdict
@@ -256,7 +320,6 @@ class Calls:
             return wire.bare(task.id, task.status)
 
     async def _accepted(self, job: TrackedJob, task: TaskState) -> None:
-        self._accepted_count += 1
         try:
             kept = self._kept(job, task)
             await self.ledger.move(job, JobState.SUBMITTED, task_id=task.id, task=kept)
@@ -327,7 +390,7 @@ class Calls:
             secrets=self._secrets(request),
         )
 
-    async def ask(self, watch: Watch, job: TrackedJob | None) -> bool:
+    async def ask(self, watch: Watch, job: TrackedJob | None, standing: Standing) -> bool:
         """Query a watched task once, when its turn comes; whether its status changed.
 
         Raises:
@@ -337,18 +400,31 @@ class Calls:
         now = self.clock()
         if now >= watch.deadline:
             raise watch.timeout()
+        # Far from the deadline the call's own timeout is bound enough, and a scope costs.
+        is_near = watch.deadline - now <= self.transport.longest_s
+        passage = None if is_near else self.turns.to_ask_at_once(standing)
+        if passage is not None:
+            return await self._query(watch, job, passage)
         with anyio.CancelScope(deadline=watch.deadline):
-            await self._turn(self.admission.polls)
-            reply = await self.transport.query(watch.task_id)
-            return await self._take_in(watch, job, reply)
+            return await self._query(watch, job, await self.turns.to_ask(standing))
         raise watch.timeout()
+
+    async def _query(self, watch: Watch, job: TrackedJob | None, passage: Passage) -> bool:
+        try:
+            reply = await self.transport.query(watch.task_id)
+            try:
+                return await self._take_in(watch, job, reply)
+            finally:
+                self.turns.answered(passage, watch.again)
+        finally:
+            self.turns.asked(passage)
+            if watch.ended:
+                self.turns.gone(watch.task_id)
 
     async def _take_in(self, watch: Watch, job: TrackedJob | None, reply: wire.Reply) -> bool:
         now = self.clock()
         changed = watch.read(reply, now, utc_now(), self.jitter())
         if watch.again is not None:
-            if watch.again.wait_s is not None:
-                self.admission.close(now, watch.again.wait_s)
             self._throttled(key_in(job), watch.task_id, watch.again, watch.due - now)
         if changed and watch.task is not None:
             await self._changed(job, watch.task)
@@ -373,16 +449,6 @@ class Calls:
             self.events.emit(Completed(key=key, task_id=task.id))
         elif state is JobState.FAILED:
             self.events.emit(Failed(key=key, task_id=task.id, reason=reason))
-
-    async def _turn(self, lane: Lane) -> None:
-        """Wait in the lane until it is free: one at a time, first come, first served.
-
-        Nothing is reserved ahead, so that whoever is cancelled while waiting leaves no gap.
-        """
-        async with self._queues[lane]:
-            while (at := lane.earliest(self.clock())) > self.clock():  # noqa: ASYNC110
-                await anyio.sleep_until(at)
-            lane.go(self.clock())
 
 
 async def _honour_cancellation() -> None:

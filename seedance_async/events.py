@@ -18,7 +18,8 @@ class Event:
     """Something happened to a job.
 
     Attributes:
-        key: The job's key; None for a task that was taken up by its id.
+        key: The job's key; None for a task that was taken up by its id, and where it is about
+            no job.
         task_id: The provider's id, once there is one.
     """
 
@@ -68,6 +69,22 @@ class Throttled(Event):
     """The provider, or the way to it, asked for patience; nothing is lost."""
 
     wait_s: float
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class LimitsAdapted(Event):
+    """The session goes to another limit than before, within the user's own: of no one job.
+
+    Attributes:
+        max_in_flight: How many jobs are let be at the provider now.
+        creates_per_minute: How many creates a minute are sent now; None for any number.
+        reason: What the provider did, for people.
+    """
+
+    key: str | None = None
+    max_in_flight: int
+    creates_per_minute: float | None
     reason: str
 
 

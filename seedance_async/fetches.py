@@ -16,10 +16,13 @@ import attrs
 from seedance_async import download, wire
 from seedance_async.errors import JournalError, VideoExpired
 from seedance_async.events import Downloaded, Stream
+from seedance_async.fairness import Standing
 from seedance_async.ledger import Ledger, TrackedJob, key_in, utc_now
 from seedance_async.lifecycle import JobState, Phase, phase
 from seedance_async.results import Video
+from seedance_async.retry import Again, judge_query
 from seedance_async.transport import Transport
+from seedance_async.turns import Turns
 from seedance_async.watch import Watch, failure
 from seedance_async.wire import Answer, TaskState
 
@@ -32,12 +35,14 @@ class Fetches:
 
     Attributes:
         operation: Runs a block about a task so that closing the session ends it.
+        turns: Who may ask now.
     """
 
     transport: Transport
     ledger: Ledger
     events: Stream
     operation: Callable[[str | None], AbstractContextManager[None]]
+    turns: Turns
 
     def video(self, watch: Watch, job: TrackedJob | None) -> Video:
         """Give the video of a watched task that has ended.
@@ -111,7 +116,13 @@ class Fetches:
             _log.error("the journal lacks the file of task %s: %s", job.record.task_id, unwritten)
 
     async def _fresh_url(self, video: Video) -> str | None:
-        reply = await self.transport.query(video.id)
+        passage = await self.turns.to_ask(Standing(flow=self.turns.singles))
+        try:
+            reply = await self.transport.query(video.id)
+            verdict = judge_query(reply, utc_now(), task_id=video.id)
+            self.turns.answered(passage, verdict if isinstance(verdict, Again) else None)
+        finally:
+            self.turns.asked(passage)
         read = wire.read_task(reply.body, asked_id=video.id) if isinstance(reply, Answer) else None
         url = read.video_url if isinstance(read, TaskState) else None
         return None if url == video.url else url

@@ -58,6 +58,11 @@ class Again:
     wait_s: float | None = None
     outage: bool = True
 
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the provider asked for a pause, rather than being out of reach or odd."""
+        return self.wait_s is not None or isinstance(self.error, RateLimited)
+
 
 def judge_create(
     reply: Reply,
@@ -196,17 +201,16 @@ class Patience:
         self._odd = 0
         self._pause_s = self._retries.first_s
 
-    def renew(self) -> None:
-        """Begin the time anew, but not the pauses: somebody else's call went through."""
-        self._since = None
-
-    def failed(self, again: Again, now: float, jitter: float) -> float:
+    def failed(
+        self, again: Again, now: float, jitter: float, *, since: float | None = None
+    ) -> float:
         """Note a failure.
 
         Args:
             again: The failure.
             now: The time, in seconds on any steady clock.
             jitter: A random number from 0 inclusive to 1 exclusive.
+            since: From when on the failures count; None for the first one since ``reset``.
 
         Returns:
             How long to wait before the next try, in seconds: what the provider asked for, or
@@ -215,7 +219,10 @@ class Patience:
         Raises:
             SeedanceError: The failure's own error, when patience is at its end.
         """
-        self._since = now if self._since is None else self._since
+        if since is not None:
+            self._since = since
+        elif self._since is None:
+            self._since = now
         self._odd = 0 if again.outage else self._odd + 1
         left_s = self._since + self._patience_s - now
         too_long = again.wait_s is not None and again.wait_s > left_s

@@ -24,7 +24,7 @@ import anyio
 
 from seedance_async import batch as scheduler
 from seedance_async.account import Account
-from seedance_async.admission import Admission, Limits
+from seedance_async.admission import Limits
 from seedance_async.batch import BatchSource, Outcomes
 from seedance_async.calls import Calls, OnUnknown, check_on_unknown, key_of
 from seedance_async.errors import SessionClosed
@@ -42,6 +42,7 @@ from seedance_async.retry import Retries
 from seedance_async.task import DEFAULT_WAIT_S, VideoTask
 from seedance_async.transport import DEFAULT_TIMEOUT, Transport
 from seedance_async.turnaround import Turnarounds
+from seedance_async.turns import Turns
 from seedance_async.watch import check_timeout
 
 _MAX_CONNECTIONS = 100  # aiohttp's own default, stated because batches rest on it
@@ -103,9 +104,7 @@ class SeedanceSession:
         if not timeout.total or timeout.total <= 0:
             raise ValueError("timeout.total must be above 0 seconds: it bounds the paid step")
         self._timeout = timeout
-        self._limits = limits or Limits()
         self._given_http = http
-        self._admission = Admission(self._limits)
         self._events = Stream()
         # ``is None`` throughout: a journal that has a length is false while it is empty.
         self._file: SqliteJournal | None = None
@@ -118,6 +117,12 @@ class SeedanceSession:
         self._pacing = Adaptive() if pacing is None else pacing
         self._retries = Retries() if retries is None else retries
         self._turnarounds = Turnarounds()
+        self._turns = Turns(
+            Limits() if limits is None else limits,
+            self._retries,
+            events=self._events,
+            jitter=random.random,
+        )
         self._http: aiohttp.ClientSession | None = None
         self._opened: Calls | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -143,7 +148,7 @@ class SeedanceSession:
         self._opened = Calls(
             transport=transport,
             ledger=self._ledger,
-            admission=self._admission,
+            turns=self._turns,
             events=self._events,
             pacing=self._pacing,
             retries=self._retries,
@@ -156,6 +161,7 @@ class SeedanceSession:
                 ledger=self._ledger,
                 events=self._events,
                 operation=self._operation,
+                turns=self._turns,
             ),
             operation=self._operation,
         )
@@ -232,11 +238,25 @@ class SeedanceSession:
         if scope.cancelled_caught:
             raise SessionClosed("the session was closed meanwhile", task_id)
 
+    @property
+    def limits(self) -> Limits:
+        """How much at once, and how fast; a new value holds at once, for those who wait as well.
+
+        Fewer ``max_in_flight`` than there are end nothing: no more are sent until there is room.
+        """
+        return self._turns.limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        _check_type("limits", limits, Limits)
+        self._turns.limits = limits
+
     async def submit(
         self,
         request: VideoRequest,
         *,
         key: str | None = None,
+        priority: int = 0,
         on_unknown: OnUnknown = "leave",
     ) -> VideoTask:
         """Create the task and return once its id is written down. This costs money.
@@ -248,9 +268,15 @@ class SeedanceSession:
         The same *key* again, also in another process with the same journal, gives the task that
         is there already and sends nothing.
 
+        A job takes one of the session's places in flight (``Limits.max_in_flight``) until its
+        end was seen, or its wait was given up for an error. Whoever waits for a place asks about
+        the tasks that nobody else waits for.
+
         Args:
             request: What to make.
             key: The caller's own id for the job; None makes a new job each time.
+            priority: Whose turn comes first, to create and to ask: higher goes before all that
+                is lower, as for somebody who waits beside an overnight batch.
             on_unknown: What to do with a job that an earlier call left ``unknown``: ``leave``
                 raises ``SubmissionUnknown``, ``resubmit`` sends it again *and may pay twice*.
 
@@ -264,11 +290,13 @@ class SeedanceSession:
             JournalError: It could not be written down. With a ``task_id``, it was accepted.
         """
         _check_type("request", request, VideoRequest)
+        _check_priority(priority)
         check_on_unknown(on_unknown)
         calls, job = self._calls, Job(request=request, key=key)
         with self._operation():
             its_key = job.key or key_of(request.digest, uuid.uuid4().hex[:_KEY_DIGITS])
-            taken = await calls.take(job, its_key, on_unknown=on_unknown)
+            standing = calls.standing(priority)
+            taken = await calls.take(job, its_key, standing, on_unknown=on_unknown)
         task_id = taken.job.record.task_id
         assert task_id is not None  # noqa: S101 -- for the types: it was taken
         return VideoTask(calls, task_id, taken)
@@ -279,6 +307,7 @@ class SeedanceSession:
         *,
         key: str | None = None,
         timeout_s: float | None = DEFAULT_WAIT_S,
+        priority: int = 0,
         on_unknown: OnUnknown = "leave",
     ) -> Video:
         """Submit, wait, and give the finished video.
@@ -287,13 +316,14 @@ class SeedanceSession:
             request: What to make.
             key: The caller's own id for the job, as in ``submit``.
             timeout_s: Seconds to wait after the submission; None for ever.
+            priority: As in ``submit``.
             on_unknown: As in ``submit``.
 
         Raises:
             SeedanceError: All that ``submit`` and ``VideoTask.wait`` raise.
         """
         check_timeout(timeout_s)
-        task = await self.submit(request, key=key, on_unknown=on_unknown)
+        task = await self.submit(request, key=key, priority=priority, on_unknown=on_unknown)
         return await task.wait(timeout_s)
 
     def task(self, task_id: str) -> VideoTask:
@@ -335,6 +365,7 @@ class SeedanceSession:
         max_in_flight: int | None = None,
         timeout_s: float | None = DEFAULT_WAIT_S,
         out_dir: str | os.PathLike[str] | None = None,
+        priority: int = 0,
         file_names: str = DEFAULT_NAMES,
         on_unknown: OnUnknown = "leave",
     ) -> AbstractAsyncContextManager[Outcomes]:
@@ -353,10 +384,12 @@ class SeedanceSession:
             requests: Requests, ``Job`` values or mappings of fields; a list, a generator or an
                 async iterable of any length, read lazily, one item for each free slot.
             max_in_flight: How many may be at the provider at once, at least 1; None takes the
-                session's ``Limits``.
+                session's ``Limits``, which bound the batch in any case.
             timeout_s: Seconds from a job's submission to its end; None for ever.
             out_dir: Where to download to; None downloads nothing. A file of another job that is
                 there already is never replaced.
+            priority: Whose turn comes first, as in ``submit``. Of equal priority, batches and
+                single calls share fairly.
             file_names: How files are named, from ``{index}`` (the job's place, from 1), ``{key}``,
                 ``{id}`` (the task's) and ``{name}``.
             on_unknown: What to do with jobs that an earlier run left ``unknown``: ``leave`` gives
@@ -367,13 +400,14 @@ class SeedanceSession:
             DownloadError: The folder cannot be written; nothing was sent.
         """
         check_on_unknown(on_unknown)
-        asked = self._limits.max_in_flight if max_in_flight is None else max_in_flight
+        _check_priority(priority)
         return self._run(
             scheduler.run(
                 self._calls,
                 requests,
                 scheduler.Plan(
-                    max_in_flight=Limits(max_in_flight=asked).max_in_flight,
+                    max_in_flight=Limits(max_in_flight=max_in_flight).max_in_flight,
+                    priority=priority,
                     timeout_s=check_timeout(timeout_s),
                     out_dir=None if out_dir is None else Path(out_dir),
                     names=NameTemplate(file_names),
@@ -397,6 +431,7 @@ class SeedanceSession:
         max_in_flight: int | None = None,
         timeout_s: float | None = DEFAULT_WAIT_S,
         out_dir: str | os.PathLike[str] | None = None,
+        priority: int = 0,
         file_names: str = DEFAULT_NAMES,
         on_unknown: OnUnknown = "leave",
     ) -> BatchReport:
@@ -411,6 +446,7 @@ class SeedanceSession:
             max_in_flight=max_in_flight,
             timeout_s=timeout_s,
             out_dir=out_dir,
+            priority=priority,
             file_names=file_names,
             on_unknown=on_unknown,
         ) as outcomes:
@@ -458,6 +494,11 @@ def checked_id(task_id: str) -> str:
     if not re.fullmatch(r"[^\s/?#%]*[^\s/?#%.][^\s/?#%]*", task_id):
         raise ValueError(f"{task_id!r} cannot be a task's id: it looks like video_<uuid>")
     return task_id
+
+
+def _check_priority(priority: object) -> None:
+    if type(priority) is not int:
+        raise TypeError(f"priority must be an int, not {type(priority).__name__}")
 
 
 def _check_type(name: str, value: object, kind: type) -> None:

@@ -5,11 +5,13 @@ The waiting itself is decided in ``watch``; what lives here is the loop around i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Iterator
 
 import anyio
 
 from seedance_async.calls import Calls, Taken
+from seedance_async.errors import SeedanceError
 from seedance_async.ledger import TrackedJob
 from seedance_async.request import VideoRequest
 from seedance_async.results import Video
@@ -40,6 +42,7 @@ class VideoTask:
         self.state: TaskState | None = None
         self._calls = calls
         self._taken = taken
+        self._standing = calls.standing() if taken is None else taken.standing
         self._job: TrackedJob | None = None
         self._is_looked_up = False
         if taken is not None:
@@ -79,8 +82,9 @@ class VideoTask:
             SeedanceError: Queries failed for too long in a row; the task lives on as well.
         """
         watch = await self._watch(timeout_s)
-        while not watch.ended:
-            await self._step(watch)
+        with self._waiting():
+            while not watch.ended:
+                await self._step(watch)
         return self._calls.fetches.video(watch, self._job)
 
     async def updates(self, timeout_s: float | None = DEFAULT_WAIT_S) -> AsyncIterator[TaskState]:
@@ -99,7 +103,10 @@ class VideoTask:
         if self.state is not None:
             yield self.state
         while not watch.ended:
-            if await self._step(watch) and self.state is not None:
+            # Not around the whole: whoever does not come back for more waits no longer.
+            with self._waiting():
+                changed = await self._step(watch)
+            if changed and self.state is not None:
                 yield self.state
 
     async def refresh(self) -> TaskState:
@@ -111,7 +118,7 @@ class VideoTask:
         with self._calls.operation(self.id):
             await self._look_up()
             watch = self._calls.watch(self.id, self.request, None, retries=_ONCE)
-            await self._calls.ask(watch, self._job)
+            await self._calls.ask(watch, self._job, self._standing)
         self.state = watch.task
         assert watch.task is not None  # noqa: S101 -- for the types: a failure has been raised
         return watch.task
@@ -130,9 +137,19 @@ class VideoTask:
             return self._calls.watch_taken(taken, timeout_s)
         return self._calls.watch(self.id, self.request, timeout_s, task=self.state)
 
+    @contextlib.contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Wait for the task's end in the block; who gives up leaves its place to another job."""
+        with self._calls.turns.waiting_for(self.id):
+            try:
+                yield
+            except SeedanceError:
+                self._calls.turns.gone(self.id)
+                raise
+
     async def _step(self, watch: Watch) -> bool:
         with self._calls.operation(self.id):
             await anyio.sleep_until(watch.due)
-            changed = await self._calls.ask(watch, self._job)
+            changed = await self._calls.ask(watch, self._job, self._standing)
         self.state = watch.task or self.state
         return changed

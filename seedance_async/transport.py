@@ -59,6 +59,11 @@ class Transport:
         self._query_timeout = attrs.evolve(timeout, connect=None)
 
     @property
+    def longest_s(self) -> float:
+        """The longest that a call takes, in seconds."""
+        return self._timeout.total or float("inf")
+
+    @property
     def api_key(self) -> str:
         """The key, for taking it out of what a provider says."""
         return self._account.api_key

@@ -32,6 +32,7 @@ from seedance_async.cli.terminal import Terminal, clock, count, one_line, printa
 from seedance_async.events import (
     Completed,
     Downloaded,
+    LimitsAdapted,
     Planned,
     Resumed,
     StateChanged,
@@ -101,6 +102,14 @@ def test_events_of_strangers_change_nothing() -> None:
     board.note(Submitted(key=None, task_id="t"), now=0)
     board.note(Submitted(key="other", task_id="t"), now=0)
     assert (board.running, board.waiting) == ({}, 1)
+
+
+def test_adapted_limits_are_of_no_job_and_change_nothing_on_the_board() -> None:
+    adapted = LimitsAdapted(max_in_flight=7, creates_per_minute=29.4, reason="refused")
+    board = board_with(running=1, total=2)
+    board.note(adapted, now=0)
+    assert (len(board.running), board.waiting, board.patience) == (1, 1, None)
+    assert log_line(adapted) is None
 
 
 def test_patience_is_remembered_until_it_is_over() -> None:

@@ -1,4 +1,4 @@
-"""Lifecycle, pacing, admission, events and errors: the small modules of the core."""
+"""Lifecycle, pacing, settings, events and errors: the small modules of the core."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ from seedance_async import (
     Violation,
     WaitTimeout,
 )
-from seedance_async.admission import Admission, Lane
 from seedance_async.events import Completed, Event, Stream, Submitted
 from seedance_async.lifecycle import ENDS, MOVES, IllegalMove
 from seedance_async.pacing import Waiting
@@ -143,51 +142,6 @@ def test_adaptive_stays_between_floor_and_ceiling(
 def test_settings_that_make_no_sense_are_refused(make: Any) -> None:
     with pytest.raises(ValueError):
         make()
-
-
-def goes(lane: Lane, now: float, count: int) -> list[float]:
-    """Give the times at which so many callers go who all come at *now*."""
-    times = []
-    for _ in range(count):
-        now = lane.earliest(now)
-        lane.go(now)
-        times.append(now)
-    return times
-
-
-def test_without_limits_everybody_goes_at_once() -> None:
-    admission = Admission(Limits())
-    assert goes(admission.creates, 5, 3) == [5, 5, 5]
-    assert goes(admission.polls, 5, 3) == [5, 5, 5]
-
-
-def test_rates_space_what_they_limit() -> None:
-    admission = Admission(Limits(creates_per_minute=6, polls_per_second=2))
-    assert goes(admission.creates, 0, 3) == [0, 10, 20]
-    assert goes(admission.polls, 0, 3) == [0, 0.5, 1.0]
-    assert admission.creates.earliest(100) == 100
-
-
-def test_one_gate_holds_everybody_and_only_ever_later() -> None:
-    admission = Admission(Limits())
-    admission.close(0, 30)
-    admission.close(5, 15)
-    assert (admission.creates.earliest(0), admission.polls.earliest(0)) == (30, 30)
-    assert admission.polls.earliest(31) == 31
-
-
-def test_a_long_pause_is_about_creates_and_polls_go_on_soon() -> None:
-    admission = Admission(Limits())
-    admission.close(0, 3600)
-    assert (admission.creates.earliest(0), admission.polls.earliest(0)) == (3600, 120)
-
-
-@given(st.lists(st.floats(0, 1000), min_size=1), st.floats(0.1, 100))
-def test_no_minute_has_more_creates_than_allowed(arrivals: list[float], rate: float) -> None:
-    lane = Admission(Limits(creates_per_minute=rate)).creates
-    times = [goes(lane, now, 1)[0] for now in sorted(arrivals)]
-    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
-    assert all(gap >= 60 / rate * (1 - 1e-9) for gap in gaps)
 
 
 def test_events_reach_every_subscriber_in_order_until_they_leave() -> None:

@@ -211,6 +211,20 @@ async def test_the_rate_is_limited_in_the_clients_seconds(http: aiohttp.ClientSe
         assert emulator.stats.accepted == 3
 
 
+@pytest.mark.parametrize("says_when", [True, False])
+async def test_a_full_account_refuses_creates(http: aiohttp.ClientSession, says_when: bool) -> None:
+    settings: dict[str, Any] = {"concurrency": 1, "max_queued": 1, "retry_after": says_when}
+    async with Emulator(speed=0.001, **settings) as emulator:
+        client = Client(http, emulator)
+        assert [(await client.create()).status for _ in range(2)] == [200] * 2
+        full = await client.create()
+        assert full.status == 429
+        assert ("Retry-After" in full.headers) is says_when
+        assert full.message.startswith("too many tasks under way: try again ")
+        assert full.message.endswith(" later") is not says_when
+        assert emulator.stats.refused == {429: 1}
+
+
 async def test_after_the_wait_the_rate_allows_more(http: aiohttp.ClientSession) -> None:
     async with Emulator(speed=10_000, creates_per_minute=1) as emulator:
         client = Client(http, emulator)
@@ -686,6 +700,8 @@ async def test_a_missing_extra_is_named_at_the_start(monkeypatch: pytest.MonkeyP
         *(("speed", value) for value in (0, -1, float("nan"), float("inf"))),
         *(("concurrency", value) for value in (0, -1, True, 1.5)),
         *(("creates_per_minute", value) for value in (0, -1, True)),
+        *(("max_queued", value) for value in (-1, True, 1.5)),
+        ("max_queued", 7),  # without a concurrency
         *(("failures", value) for value in (-0.1, 1.1, float("nan"))),
         *(("latency_s", value) for value in (-1, float("nan"), float("inf"))),
         *(("video_ttl_s", value) for value in (0, -1, float("nan"))),

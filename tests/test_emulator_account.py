@@ -19,6 +19,7 @@ from seedance_async.emulator.account import (
     Status,
     Task,
     TooManyCreates,
+    TooManyTasks,
 )
 from seedance_async.emulator.assets import AssetStatus, Library, problem
 from seedance_async.emulator.order import Order
@@ -124,6 +125,18 @@ def test_the_rate_allows_so_many_in_any_minute() -> None:
         create(account, 60.0)
     assert full.value.wait_s == 30
     assert account.accepted == 3
+
+
+@pytest.mark.parametrize("max_queued", [0, 3])
+def test_what_exceeds_the_queue_is_refused_until_a_task_ends(max_queued: int) -> None:
+    account = make_account(concurrency=2, max_queued=max_queued)
+    tasks = [create(account) for _ in range(2 + max_queued)]
+    with pytest.raises(TooManyTasks) as full:
+        create(account, 10.0)
+    first_end_s = min(task.ends_s for task in tasks)
+    assert full.value.wait_s == first_end_s - 10
+    create(account, first_end_s)
+    assert account.accepted == account.peak_in_flight + 1 == 3 + max_queued
 
 
 def test_a_share_of_the_tasks_fails_with_various_messages() -> None:

@@ -29,6 +29,7 @@ def emulator(
     speed: float = DEFAULT_SPEED,
     api_key: str = "emulator",
     concurrency: int | None = None,
+    max_queued: int | None = None,
     creates_per_minute: int | None = None,
     failures: float = 0.0,
     seed: int = 0,
@@ -48,6 +49,8 @@ def emulator(
         The key that clients must have.
     concurrency
         How many tasks are processed at once, others being queued; any number if not given.
+    max_queued
+        How many may be queued before creates are refused; any number if not given.
     creates_per_minute
         How many creates are accepted in an emulated minute; any number if not given.
     failures
@@ -68,6 +71,7 @@ def emulator(
             port=port,
             api_key=api_key,
             concurrency=concurrency,
+            max_queued=max_queued,
             creates_per_minute=creates_per_minute,
             failures=failures,
             seed=seed,

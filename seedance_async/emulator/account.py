@@ -62,17 +62,32 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
-class TooManyCreates(Exception):
-    """The account's rate of creates is used up; nothing was accepted.
+class TooMany(Exception):
+    """The account takes no create now; nothing was accepted.
 
     Attributes:
+        what: What there is too much of.
         wait_s: Seconds on the emulator's clock until the next one may come; more than 0.
     """
 
+    what: str = "creates or tasks"
+
     def __init__(self, wait_s: float) -> None:
         """Say how long to wait."""
-        super().__init__(f"too many creates: wait {wait_s:.3f} s")
+        super().__init__(f"too many {self.what}: wait {wait_s:.3f} s")
         self.wait_s = wait_s
+
+
+class TooManyCreates(TooMany):
+    """The account's rate of creates is used up."""
+
+    what: str = "creates"
+
+
+class TooManyTasks(TooMany):
+    """As many tasks as the account may have are under way or queued."""
+
+    what: str = "tasks under way"
 
 
 @attrs.frozen(kw_only=True)
@@ -116,6 +131,7 @@ class Account:
         *,
         new_id: Callable[[], str],
         concurrency: int | None = None,
+        max_queued: int | None = None,
         creates_per_minute: int | None = None,
         failures: Failures = 0.0,
         video_ttl_s: float = 86_400.0,
@@ -129,6 +145,7 @@ class Account:
             new_id: Makes a task's id, a different one each time.
             concurrency: How many tasks are processed at once; more wait in ``queued``. None
                 for any number.
+            max_queued: How many more than *concurrency* may be in flight. None for any number.
             creates_per_minute: How many creates are accepted within any 60 s. None for any
                 number.
             failures: Which tasks fail.
@@ -141,6 +158,7 @@ class Account:
         self._known_s = video_ttl_s + KNOWN_AFTER_EXPIRY_S
         self._max_ended = max_ended
         self._concurrency = concurrency
+        self._max_queued = max_queued
         self._slots: list[float] = []  # a heap: when each slot in use becomes free
         self._creates_per_minute = creates_per_minute
         self._recent: deque[float] = deque(maxlen=creates_per_minute or 0)
@@ -173,9 +191,11 @@ class Account:
 
         Raises:
             TooManyCreates: Where the rate allows none now.
+            TooManyTasks: Where as many are in flight as may be.
         """
         self.settle(now)
         self._check_rate(now)
+        self._check_room(now)
         # Called before anything changes: it is the user's own code and may raise.
         chosen = self._failures(body) if callable(self._failures) else None
         queued_s, total_s, drawn = self._draw(order)
@@ -221,6 +241,12 @@ class Account:
         wait_s = self._recent[0] + RATE_WINDOW_S - now
         if wait_s > 0:
             raise TooManyCreates(wait_s)
+
+    def _check_room(self, now: float) -> None:
+        if self._concurrency is None or self._max_queued is None:
+            return
+        if len(self._in_flight) >= self._concurrency + self._max_queued:
+            raise TooManyTasks(self._in_flight[0][0] - now)
 
     def _draw(self, order: Order) -> tuple[float, float, str | None]:
         """Draw how long a task is queued, how long it takes in all, and how it fails if it does."""

@@ -26,7 +26,7 @@ from aiohttp import hdrs, web
 
 from seedance_async import rules, wire
 from seedance_async.emulator import answers, assets, delivery
-from seedance_async.emulator.account import Account, Status, Task, TooManyCreates
+from seedance_async.emulator.account import Account, Status, Task, TooMany
 from seedance_async.emulator.faults import Choice, Decider
 from seedance_async.emulator.gallery import Gallery
 from seedance_async.emulator.mishaps import Call
@@ -109,6 +109,7 @@ class Service:
     api_key: str = attrs.field(repr=False)
     speed: float
     latency_s: float
+    retry_after: bool
     video_ttl_s: float
     waived: frozenset[str]
     faults: Decider
@@ -304,10 +305,13 @@ class Service:
             raise Refusal(400, answers.invalid(broken))
         try:
             return self.account.create(Order.of(given), now, body=body), now
-        except TooManyCreates as full:
+        except TooMany as full:
             wait_s = math.ceil(full.wait_s / self.speed)
-            headers: dict[str, str] = {hdrs.RETRY_AFTER: str(wait_s)}
-            message = f"too many creates: try again in {wait_s} s"
+            headers: dict[str, str] = {}
+            if self.retry_after:
+                headers[hdrs.RETRY_AFTER] = str(wait_s)
+            when = f"in {wait_s} s" if self.retry_after else "later"
+            message = f"too many {full.what}: try again {when}"
             raise Refusal(429, answers.error(message), headers) from None
 
     async def _query(self, request: web.Request) -> web.Response:

@@ -60,7 +60,9 @@ class Emulator:
         port: int = 0,
         api_key: str = "emulator",
         concurrency: int | None = None,
+        max_queued: int | None = None,
         creates_per_minute: int | None = None,
+        retry_after: bool = True,
         failures: Failures = 0.0,
         latency_s: float = 0.0,
         video_ttl_s: float | None = None,
@@ -79,8 +81,11 @@ class Emulator:
             api_key: The key to ask for, not empty.
             concurrency: How many tasks are processed at once, 1 or more; others wait as
                 ``queued``. None for any number.
+            max_queued: How many may wait beyond *concurrency*, 0 or more; others get a 429.
+                None for any number.
             creates_per_minute: How many creates are accepted within any 60 emulated seconds, 1
                 or more; others get a 429. None for any number.
+            retry_after: Whether such a 429 says when to come again.
             failures: The share of tasks that fail, 0.0 to 1.0 inclusive, or a function that
                 takes the body of a create and returns the failure's message, or None for a
                 task that is to succeed. It is called in the event loop.
@@ -105,6 +110,7 @@ class Emulator:
             video_ttl_s = max(_PUBLISHED_TTL_S, _LEAST_TTL_S * speed)
         _check_numbers(video_ttl_s=video_ttl_s)
         _check_counts(concurrency=concurrency, creates_per_minute=creates_per_minute)
+        _check_queue(max_queued, concurrency)
         if not 0 <= latency_s < math.inf:
             raise ValueError(f"latency_s must be 0 or more seconds, not {latency_s!r}")
         if not callable(failures) and not 0 <= failures <= 1:
@@ -116,6 +122,7 @@ class Emulator:
             # Unlike all other chance not seeded: a second run must not repeat the first one's.
             new_id=lambda: f"video_{uuid.uuid4()}",
             concurrency=concurrency,
+            max_queued=max_queued,
             creates_per_minute=creates_per_minute,
             failures=failures,
             video_ttl_s=video_ttl_s,
@@ -127,6 +134,7 @@ class Emulator:
             api_key=api_key,
             speed=speed,
             latency_s=latency_s,
+            retry_after=retry_after,
             video_ttl_s=video_ttl_s,
             waived=_checked_waivers(waive),
             faults=Decider(
@@ -299,6 +307,15 @@ def _check_counts(**counts: int | None) -> None:
     for name, value in counts.items():
         if value is not None and (type(value) is not int or value < 1):
             raise ValueError(f"{name} must be a whole number from 1, or None, not {value!r}")
+
+
+def _check_queue(max_queued: int | None, concurrency: int | None) -> None:
+    if max_queued is None:
+        return
+    if type(max_queued) is not int or max_queued < 0:
+        raise ValueError(f"max_queued must be a whole number from 0, or None, not {max_queued!r}")
+    if concurrency is None:
+        raise ValueError("max_queued needs a concurrency: without one nothing waits")
 
 
 def _check_address(host: str, port: int, api_key: str) -> None:
