@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 
+from seedance_async import wire
 from seedance_async.errors import DownloadError, SeedanceError
 from seedance_async.request import VideoRequest
 from seedance_async.wire import TaskState
@@ -32,7 +33,6 @@ class Video:
         actual_duration_s: Its length in seconds; None if the provider did not say.
         total_tokens: What was billed; None if the provider did not say.
         request: What was asked for; None for a task that was taken up by its id.
-        raw: The provider's whole answer, fields unknown to us included.
     """
 
     id: str
@@ -42,8 +42,13 @@ class Video:
     actual_duration_s: float | None = None
     total_tokens: int | None = None
     request: VideoRequest | None = None
-    raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False, hash=False)
+    _body: bytes = attrs.field(default=b"{}", repr=False)
     _fetch: Fetch | None = attrs.field(default=None, repr=False, eq=False)
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """The provider's whole answer, fields unknown to us included; read anew each time."""
+        return wire.loaded(self._body)
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy in another process has no session to be fetched through.
@@ -66,7 +71,7 @@ class Video:
             actual_duration_s=task.actual_duration_s,
             total_tokens=task.total_tokens,
             request=request,
-            raw=task.raw,
+            body=task.body,
             fetch=fetch,
         )
 

@@ -20,7 +20,7 @@ _VERSION = 1
 _MARGIN = 3.0  # nats by which the clock since ``queued`` must have foretold better; our choice
 _MOST_NATS = 3.0  # that one sighting may count, so that no single oddity decides
 _KEPT_SCORE = 0.99  # of what the clocks have shown, at each end of a task
-_STALE = 64  # sightings, at the most, that a forecast may be behind; our choice
+_STALE = 256  # sightings, at the most, that a forecast may be behind; our choice
 
 
 class Seen(Enum):
@@ -55,12 +55,15 @@ class _Kind:
 
     def saw(self, seen: Seen, seen_s: float, age_s: float, queued_s: float) -> None:
         """Take in that a task, alive at *seen_s* and queued at *queued_s*, gave at *age_s*."""
-        by_age, by_queue = self.forecasts()
         self._news += 1
         self._sightings += 1
         ended = seen is Seen.ENDED
         if self.by_queue is None and seen is Seen.QUEUED:
             self.by_queue = copy.deepcopy(self.by_age)
+        if not ended and self.by_queue is None:  # the usual case needs no forecast
+            self.by_age.add(seen_s, age_s, None)
+            return
+        by_age, by_queue = self.forecasts()
         self.by_age.add(seen_s, age_s, by_age.hazard if ended else None)
         if self.by_queue is not None:
             span = seen_s - queued_s, age_s - queued_s

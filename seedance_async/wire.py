@@ -102,11 +102,7 @@ class TaskState:
     @property
     def raw(self) -> dict[str, Any]:
         """The whole answer, fields unknown to us included; read anew each time."""
-        try:
-            raw: dict[str, Any] = json.loads(self.body)
-        except (ValueError, RecursionError):  # nested so deep that it depends on who reads it
-            return {"id": self.id, "status": self.status}
-        return raw
+        return loaded(self.body)
 
 
 @attrs.frozen(eq=False)
@@ -212,6 +208,12 @@ def read_task(
     return state
 
 
+def loaded(body: bytes) -> dict[str, Any]:
+    """Load what was read as an answer before; empty where it is nested too deep for it now."""
+    read = load_object(body)
+    return {} if isinstance(read, Unreadable) else read
+
+
 def load_object(body: bytes) -> dict[str, Any] | Unreadable:
     """Load a JSON object, or say why there is none, without quoting it."""
     try:
@@ -254,7 +256,8 @@ def quotes(task: TaskState, secret: str) -> bool:
 
 @functools.lru_cache(maxsize=4)  # asked for with each answer, and always for the same key
 def _spelled(secret: str) -> tuple[bytes, ...]:
-    return tuple(form.encode() for form in _forms(secret) if len(secret) >= _SECRET_CHARS)
+    # Most keys are spelled alike in all forms.
+    return tuple({form.encode() for form in _forms(secret) if len(secret) >= _SECRET_CHARS})
 
 
 def without(task: TaskState, secret: str, secrets: Sequence[str] = ()) -> TaskState:
