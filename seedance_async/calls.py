@@ -37,6 +37,7 @@ from seedance_async.events import (
     Throttled,
 )
 from seedance_async.fetches import Fetches
+from seedance_async.learned import Learned
 from seedance_async.ledger import Ledger, TrackedJob, key_in, utc_now
 from seedance_async.lifecycle import LEFT, JobRecord, JobState, Phase, phase
 from seedance_async.pacing import Pacing
@@ -44,7 +45,6 @@ from seedance_async.paid import finish
 from seedance_async.request import Job, VideoRequest, secrets
 from seedance_async.retry import Again, Patience, Retries, judge_create
 from seedance_async.transport import Transport
-from seedance_async.turnaround import Turnarounds
 from seedance_async.watch import Watch
 from seedance_async.wire import Answer, NoAnswer, TaskState
 
@@ -92,7 +92,7 @@ class Calls:
     """The operations of one session.
 
     Attributes:
-        turnarounds: What is known of how long tasks take.
+        learned: What is known of how long tasks take, kept in the journal.
         jitter: Gives random numbers from 0 inclusive to 1 exclusive.
         checks_hosts: Whether ``media.public`` is checked; it rests for a private base URL.
         fetches: What becomes of a task that has ended.
@@ -106,7 +106,7 @@ class Calls:
     events: Stream
     pacing: Pacing
     retries: Retries
-    turnarounds: Turnarounds
+    learned: Learned
     jitter: Callable[[], float]
     checks_hosts: bool
     fetches: Fetches
@@ -319,7 +319,7 @@ class Calls:
             self.retries if retries is None else retries,
             now=anyio.current_time(),
             timeout_s=timeout_s,
-            course=self.turnarounds.course(model, duration, taken_up=accepted is None),
+            course=self.learned.turnarounds.course(model, duration, taken_up=accepted is None),
             accepted=accepted,
             task=task,
             secrets=self._secrets(request),
@@ -349,6 +349,8 @@ class Calls:
             self._throttled(key_in(job), watch.task_id, watch.again, watch.due - now)
         if changed and watch.task is not None:
             await self._changed(job, watch.task)
+        if watch.ended:
+            await self.learned.task_ended()
         return changed
 
     def _throttled(self, key: str | None, task_id: str | None, again: Again, wait_s: float) -> None:

@@ -31,6 +31,7 @@ from seedance_async.errors import SessionClosed
 from seedance_async.events import Stream, Subscriber
 from seedance_async.fetches import Fetches
 from seedance_async.journal import Journal, MemoryJournal, SqliteJournal
+from seedance_async.learned import Learned
 from seedance_async.ledger import Ledger
 from seedance_async.lifecycle import JobRecord, JobState, Move
 from seedance_async.naming import DEFAULT_NAMES, NameTemplate
@@ -41,7 +42,6 @@ from seedance_async.results import BatchReport, Outcome, Video
 from seedance_async.retry import Retries
 from seedance_async.task import DEFAULT_WAIT_S, VideoTask
 from seedance_async.transport import DEFAULT_TIMEOUT, Transport
-from seedance_async.turnaround import Turnarounds
 from seedance_async.watch import check_timeout
 
 _MAX_CONNECTIONS = 100  # aiohttp's own default, stated because batches rest on it
@@ -117,7 +117,7 @@ class SeedanceSession:
         self._ledger = Ledger(self._journal)
         self._pacing = Adaptive() if pacing is None else pacing
         self._retries = Retries() if retries is None else retries
-        self._turnarounds = Turnarounds()
+        self._learned = Learned(self._journal)
         self._http: aiohttp.ClientSession | None = None
         self._opened: Calls | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -147,7 +147,7 @@ class SeedanceSession:
             events=self._events,
             pacing=self._pacing,
             retries=self._retries,
-            turnarounds=self._turnarounds,
+            learned=self._learned,
             jitter=random.random,
             checks_hosts=self._account.is_public,
             fetches=Fetches(
@@ -163,13 +163,14 @@ class SeedanceSession:
     async def _open_journal(self) -> None:
         if self._file is not None:
             await self._file.open()
-        if isinstance(self._journal, SqliteJournal):
-            try:
+        try:
+            if isinstance(self._journal, SqliteJournal):
                 await self._journal.claim(self._account.service)
-            except BaseException:
-                if self._file is not None:
-                    await self._file.close()
-                raise
+            await self._learned.read()
+        except BaseException:
+            if self._file is not None:
+                await self._file.close()
+            raise
 
     async def __aexit__(
         self,
@@ -199,6 +200,7 @@ class SeedanceSession:
             # An operation of a closing task is around its call, and cannot end before it.
             while any(self._is_at_work(task) for task in self._under_way.values()):
                 await self._one_ended.wait()
+        await self._learned.write()
         if self._http is not None:
             await self._http.close()
         if self._file is not None:

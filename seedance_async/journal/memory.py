@@ -24,6 +24,7 @@ class MemoryJournal:
         self._records: dict[str, JobRecord] = {}
         self._moves: dict[str, list[Move]] = {}
         self._keys: dict[str, str] = {}
+        self._texts: dict[str, str] = {}
         self._kept_settled = kept_settled
         self._settled: deque[str] = deque()
 
@@ -69,3 +70,11 @@ class MemoryJournal:
     async def history(self, key: str) -> Sequence[Move]:
         """Give every change of a job, the earliest first."""
         return tuple(self._moves.get(key, ()))
+
+    async def remember(self, name: str, text: str) -> None:
+        """Keep *text* under *name*, in place of what was kept there."""
+        self._texts[name] = text
+
+    async def recall(self, name: str) -> str | None:
+        """Give what is kept under *name*, or None."""
+        return self._texts.get(name)
