@@ -40,11 +40,12 @@ class Lane:
 
     Attributes:
         open_from: When the gate before it opens, or opened; negative infinity if it never closed.
+        gap_s: The least time between two calls, in seconds.
     """
 
     def __init__(self, gap_s: float) -> None:
         self.open_from: float = float("-inf")
-        self._gap_s = gap_s
+        self.gap_s: float = gap_s
         self._next = float("-inf")
 
     def earliest(self, now: float) -> float:
@@ -53,7 +54,7 @@ class Lane:
 
     def go(self, now: float) -> None:
         """Note that a call goes now."""
-        self._next = now + self._gap_s
+        self._next = now + self.gap_s
 
     def close(self, until: float) -> None:
         """Close the gate until then, or longer if it is closed for longer."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import itertools
 from collections import Counter, deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +31,14 @@ from seedance_async.errors import (
     VideoFailed,
     Violation,
 )
+from seedance_async.estimate import Ahead, Estimate, stride
 from seedance_async.ledger import utc_now
 from seedance_async.lifecycle import JobRecord, JobState
 from seedance_async.naming import NameTemplate
 from seedance_async.paid import is_ours
 from seedance_async.request import Job, VideoRequest
 from seedance_async.results import Outcome, OutcomeStatus, Video
+from seedance_async.turnaround import Course
 from seedance_async.watch import Watch
 
 BatchItem = VideoRequest | Job | Mapping[str, Any]
@@ -44,6 +48,10 @@ BatchSource = Iterable[BatchItem] | AsyncIterable[BatchItem]
 _MAX_CREATORS = 32
 _MAX_ASKERS = 64
 _MAX_DOWNLOADERS = 4
+# For estimates, our choice: how long a download takes as long as none was seen, and how many of
+# the last ones make a mean.
+_USUAL_FETCH_S = 3.0
+_LAST_FEW = 16
 
 
 @attrs.frozen(kw_only=True)
@@ -125,6 +133,25 @@ class Outcomes:
         """
         return await self._scheduler.next_outcome()
 
+    def estimate(self, to_come: int | None = None) -> Estimate | None:
+        """Estimate how long it takes until every job has ended; asks nobody, takes milliseconds.
+
+        From the ages of the jobs in flight, the jobs that wait, the slots, and how long such tasks
+        took so far. It assumes that all slots stay in use and nothing else uses the session, that
+        jobs to come are like those in flight, that the service goes on as it did, and that every
+        outcome is read at once. Pauses that the provider asks for are not foreseen.
+
+        Args:
+            to_come: How many jobs there are besides those that were taken from the source. None
+                takes the length of the source, where it has one and that costs nothing: a
+                list, a tuple, a set.
+
+        Returns:
+            The seconds from now to the last end, download included; None where nobody knows how
+            many jobs there are. ``Estimate`` says what its range means.
+        """
+        return self._scheduler.estimate(to_come)
+
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class _Entry:
@@ -150,6 +177,11 @@ class _Scheduler:
     def __init__(self, calls: Calls, source: BatchSource, plan: Plan) -> None:
         self._calls = calls
         self._items = _iterate(source)
+        # Not of anything that has a length: of a query to a database, say, it takes its time.
+        self._total = len(source) if isinstance(source, Sequence | AbstractSet) else None
+        self._flying: dict[_Entry, None] = {}
+        self._late_s: float | None = None
+        self._fetch_s: float | None = None
         self._plan = plan
         self._max_in_flight = plan.max_in_flight
         self._out_dir = plan.out_dir
@@ -230,6 +262,7 @@ class _Scheduler:
             entry = _Entry(index=self._taken, item=item, started_at=utc_now())
             self._taken += 1
             self._in_flight += 1
+            self._flying[entry] = None
             return entry
 
     def _exhaust(self, error: Exception | None = None) -> None:
@@ -276,11 +309,14 @@ class _Scheduler:
         if not watch.ended:
             self._agenda.put(watch.due, entry)
             return
+        if watch.course.gap_s:  # it ended somewhere between the last two queries
+            self._late_s = _evened(self._late_s, watch.course.gap_s / 2)
         entry.video = self._calls.fetches.video(watch, taken.job)
         if self._out_dir is None:
             self._end(entry)
             return
         entry.is_fetching = True
+        del self._flying[entry]
         self._in_flight -= 1
         self._downloading += 1
         self._downloads.put(anyio.current_time(), entry)
@@ -306,6 +342,7 @@ class _Scheduler:
         name = self._plan.names.fill(
             index=entry.index, key=taken.job.key, task_id=video.id, name=job.name
         )
+        began = anyio.current_time()
         try:
             written = await self._calls.fetches.fetch(
                 video,
@@ -318,7 +355,49 @@ class _Scheduler:
             if is_disk_trouble(error):
                 self._disk_trouble = error
             raise
+        self._fetch_s = _evened(self._fetch_s, anyio.current_time() - began)
         self._end(entry, path=written)
+
+    def estimate(self, to_come: int | None) -> Estimate | None:
+        waiting = self._waiting(to_come)
+        if waiting is None:
+            return None
+        jobs, now = self._in_flight + waiting, anyio.current_time()
+        step = stride(min(max(self._max_in_flight, self._in_flight), jobs))
+        sample = list(itertools.islice(self._flying, 0, None, step))
+        fresh = [self._fresh_course(entry) for entry in sample]
+        running = [
+            (fresh[place], 0.0)  # the provider has not accepted it yet
+            if entry.watch is None
+            else (entry.watch.course, entry.watch.age_s(now))
+            for place, entry in enumerate(sample)
+        ]
+        ahead = Ahead(
+            running=running,
+            fresh=fresh or [self._calls.learned.turnarounds.course(None)],
+            waiting=waiting,
+            slots=self._max_in_flight,
+            stride=step,
+            gap_s=self._calls.admission.creates.gap_s,
+            late_s=self._late_s,
+        )
+        fetch_s = 0.0 if self._out_dir is None else self._fetch_s or _USUAL_FETCH_S
+        fetches_s = (jobs + self._downloading) * fetch_s / _MAX_DOWNLOADERS
+        last_s = fetch_s if jobs or self._downloading else 0.0
+        return ahead.estimate().then(last_s, at_least_s=fetches_s)
+
+    def _waiting(self, to_come: int | None) -> int | None:
+        """Tell how many jobs wait for a slot; None where nobody knows."""
+        if self._exhausted or self._closed:
+            return 0
+        if to_come is not None or self._total is None:
+            return to_come
+        return max(self._total - self._taken, 0)
+
+    def _fresh_course(self, entry: _Entry) -> Course:
+        request = entry.job.request if entry.job else None
+        kind = (None, None) if request is None else (request.model, request.duration)
+        return self._calls.learned.turnarounds.course(*kind)
 
     @contextlib.contextmanager
     def _ending(self, entry: _Entry) -> Iterator[None]:
@@ -346,6 +425,7 @@ class _Scheduler:
         if entry.is_fetching:
             self._downloading -= 1
         else:
+            del self._flying[entry]
             self._in_flight -= 1
         job = entry.job
         self._outcomes.append(
@@ -376,6 +456,11 @@ def _status(entry: _Entry, error: SeedanceError | None) -> OutcomeStatus:
         return OutcomeStatus.FAILED
     paid = isinstance(error, SubmissionUnknown) or error.task_id is not None
     return OutcomeStatus.UNKNOWN if paid else OutcomeStatus.FAILED
+
+
+def _evened(mean: float | None, new: float) -> float:
+    """Give a mean to which the last few count most."""
+    return new if mean is None else mean + (new - mean) / _LAST_FEW
 
 
 def on_disk(record: JobRecord, folder: Path) -> Path | None:

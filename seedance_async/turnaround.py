@@ -98,6 +98,7 @@ class Course:
     Attributes:
         model: The model asked for; None where that is not known.
         duration: The video's length asked for, in seconds; None likewise.
+        gap_s: Seconds between its last two sightings; 0 before there were two.
     """
 
     def __init__(
@@ -111,6 +112,13 @@ class Course:
         self._kinds = kinds  # its own first, each with how fast its clock runs
         self._seen_s = seen_s
         self._queued_s = 0.0
+        self.gap_s = 0.0
+
+    @property
+    def jobs(self) -> float:
+        """How many ends of tasks of its model are behind what is expected, old ones discounted."""
+        kind, _ = self._kinds[-1]
+        return kind.forecasts()[0].jobs
 
     def saw(self, seen: Seen, age_s: float) -> None:
         """Take in an answer about the task, given at *age_s*.
@@ -121,6 +129,7 @@ class Course:
         if self._seen_s is not None and age_s > self._seen_s:
             for kind, pace in self._kinds:
                 kind.saw(seen, self._seen_s * pace, age_s * pace, self._queued_s * pace)
+            self.gap_s = age_s - self._seen_s
         self._seen_s = max(age_s, self._seen_s or 0.0)
         if seen is Seen.QUEUED:
             self._queued_s = self._seen_s
