@@ -21,8 +21,10 @@ _Z = 1.2816  # so many standard deviations off the middle are 10 % and 90 % of a
 # how many rounds the slots are simulated: what comes before those goes at its mean rate.
 _MOST_JOBS = 48
 _ROUNDS = 4
-# So many ends count as much as the guess that all tasks are slow together, or fast.
-_TOGETHER_JOBS = 4.0
+# How many ends count as much as the guess before any; and how far it may be off, as a share of
+# it: the spread of the provider's estimates, as they are taken in ``lifetable``.
+_GUESS_JOBS = 4.0
+_GUESS_OFF = 0.48
 _LATE = 0.06  # of a task's time, until its end is noticed; by simulation of the default pacing
 _HALVINGS = 7  # which make an error of the width of the search over a hundred
 _GOLDEN = (math.sqrt(5) - 1) / 2
@@ -76,9 +78,9 @@ class _Job:
     """A job that may be the last one to end."""
 
     def __init__(self, course: Course, age_s: float, begins_s: float = 0.0) -> None:
-        forecast, began_s = course.outlook()
+        self._forecast, began_s = course.outlook()
         self.begins_s = begins_s
-        self._hazard = forecast.hazard
+        self._hazard = self._forecast.hazard
         self._clock_s = max(age_s - began_s, 0.0)
         self._before = self._hazard.at(self._clock_s)
 
@@ -86,6 +88,10 @@ class _Job:
         """Give the log of the chance that it has ended *at_s* from now."""
         hazard = self._hazard.at(self._clock_s + max(at_s - self.begins_s, 0.0)) - self._before
         return math.log(-math.expm1(-hazard)) if hazard > 0 else -math.inf
+
+    def trust(self, at_s: float) -> float:
+        """Give how far, of 1, its forecast for then rests on tasks that were seen to get so old."""
+        return 1 - self._forecast.unknown_at(self._clock_s + max(at_s - self.begins_s, 0.0))
 
 
 @attrs.frozen(kw_only=True)
@@ -117,28 +123,29 @@ class Ahead:
         When the last ones begin, a simulation tells, in which jobs take their times from the
         distribution, evenly spread over it. The chance that all of them have ended is then the
         product of their chances if they are independent, and the least of these if they are slow
-        or fast together. The more ends were seen, the more the former is believed.
+        or fast together. The more tasks were seen to get as old, the more the former is
+        believed: before, a long tail is but a guess.
         """
         late_s = self._late_s
         jobs = self._last_jobs(late_s)
         if not jobs:
             return OVER
-        evidence = sum(course.jobs for course in self.fresh) / len(self.fresh)
-        trust = evidence / (evidence + _TOGETHER_JOBS)
 
         def log_chance(at_s: float) -> float:
             chances = [job.log_chance(at_s) for job in jobs]
             least = min(chances)
             if least == -math.inf:  # times a trust of zero, it would be nothing
                 return least
+            trust = min(job.trust(at_s) for job in jobs)
             return trust * self.stride * sum(chances) + (1 - trust) * least
 
         low_s, middle_s, high_s = _reached_s(log_chance, jobs[-1].begins_s)
-        off_s = _Z * self._deviation_s(jobs[-1].begins_s, evidence)
+        off_s = _Z * self._deviation_s(middle_s, jobs[-1].begins_s)
         return Estimate(
             remaining_s=middle_s + late_s,
-            low_s=max(middle_s - math.hypot(middle_s - low_s, off_s), 0.0) + late_s,
-            high_s=middle_s + math.hypot(high_s - middle_s, off_s) + late_s,
+            # The last end may be noticed at once, or twice as late as on the average.
+            low_s=max(middle_s - math.hypot(middle_s - low_s, off_s), 0.0),
+            high_s=middle_s + math.hypot(high_s - middle_s, off_s) + 2 * late_s,
         )
 
     @property
@@ -177,15 +184,22 @@ class Ahead:
         jobs += map(_Job, fresh, itertools.repeat(0.0), begins_s)
         return jobs[-2 * slots :]
 
-    def _deviation_s(self, begins_s: float, evidence: float) -> float:
-        """Give the standard deviation of when the last job begins."""
+    def _deviation_s(self, end_s: float, begins_s: float) -> float:
+        """Give the standard deviation of an end that is expected then, its last job's luck aside.
+
+        Args:
+            end_s: When it is expected.
+            begins_s: When the last job is expected to begin.
+        """
+        evidence = sum(course.jobs for course in self.fresh) / len(self.fresh)
         low_s, middle_s, high_s = (self.fresh[0].remaining_s(0.0, share) for share in _SHARES)
         relative = (high_s - low_s) / (2 * _Z * middle_s)
-        # The mean is not known better than so many ends can tell; and what is known of one job's
-        # time evens out over the jobs that follow one another in all slots.
-        unknown_s = begins_s / math.sqrt(1 + evidence)
-        chance_s = math.sqrt(begins_s * middle_s / max(self._slots * self.stride, 1))
-        return relative * math.hypot(unknown_s, chance_s)
+        # The first guess may be wrong, the ends so far may have been untypical, and those to come:
+        # which evens out over the jobs that follow one another in all slots.
+        guess = _GUESS_JOBS / (evidence + _GUESS_JOBS)
+        seen_s = relative * (1 - guess) * end_s / math.sqrt(1 + evidence)
+        to_come_s = relative * math.sqrt(begins_s * middle_s / (self._slots * self.stride))
+        return math.hypot(_GUESS_OFF * guess * end_s, seen_s, to_come_s)
 
 
 def _share(place: int) -> float:

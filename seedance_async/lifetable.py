@@ -101,6 +101,10 @@ class Forecast:
         hazard = self.hazard
         return max(hazard.reaches(hazard.at(age_s) - math.log1p(-share)) - age_s, 0.0)
 
+    def unknown_at(self, age_s: float) -> float:
+        """Give which share of what is said of an age is not from evidence, 0 to 1."""
+        return self.asked[bisect_right(EDGES_S, age_s) - 1][1]
+
     def log_chance(self, start_s: float, end_s: float, *, ended: bool) -> float:
         """Give the log of the chance that a task, alive at *start_s*, has ended by *end_s*.
 

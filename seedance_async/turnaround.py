@@ -116,9 +116,12 @@ class Course:
 
     @property
     def jobs(self) -> float:
-        """How many ends of tasks of its model are behind what is expected, old ones discounted."""
-        kind, _ = self._kinds[-1]
-        return kind.forecasts()[0].jobs
+        """How many ends are behind what is expected, the old ones discounted.
+
+        Those of tasks of its model with another duration count half.
+        """
+        own, of_model = (kind.forecasts()[0].jobs for kind, _ in (self._kinds[0], self._kinds[-1]))
+        return (own + of_model) / 2
 
     def saw(self, seen: Seen, age_s: float) -> None:
         """Take in an answer about the task, given at *age_s*.
