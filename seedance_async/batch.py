@@ -31,7 +31,7 @@ from seedance_async.errors import (
     VideoFailed,
     Violation,
 )
-from seedance_async.estimate import Ahead, Estimate, stride
+from seedance_async.estimate import Ahead, Estimate, later, stride
 from seedance_async.ledger import utc_now
 from seedance_async.lifecycle import JobRecord, JobState
 from seedance_async.naming import NameTemplate
@@ -384,7 +384,7 @@ class _Scheduler:
         fetch_s = 0.0 if self._out_dir is None else self._fetch_s or _USUAL_FETCH_S
         fetches_s = (jobs + self._downloading) * fetch_s / _MAX_DOWNLOADERS
         last_s = fetch_s if jobs or self._downloading else 0.0
-        return ahead.estimate().then(last_s, at_least_s=fetches_s)
+        return later(ahead.estimate(), last_s, at_least_s=fetches_s)
 
     def _waiting(self, to_come: int | None) -> int | None:
         """Tell how many jobs wait for a slot; None where nobody knows."""

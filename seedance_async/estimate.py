@@ -47,14 +47,22 @@ class Estimate:
     low_s: float
     high_s: float
 
-    def then(self, more_s: float, *, at_least_s: float = 0.0) -> Estimate:
-        """Give the same with *more_s* behind it, and no time below *at_least_s*."""
-        times_s = (self.remaining_s, self.low_s, self.high_s)
-        middle_s, low_s, high_s = (max(time_s + more_s, at_least_s) for time_s in times_s)
-        return Estimate(remaining_s=middle_s, low_s=low_s, high_s=high_s)
+
+def flat(remaining_s: float) -> Estimate:
+    """Make one without a range."""
+    return Estimate(remaining_s=remaining_s, low_s=remaining_s, high_s=remaining_s)
 
 
-OVER = Estimate(remaining_s=0.0, low_s=0.0, high_s=0.0)
+def later(estimate: Estimate, more_s: float, *, at_least_s: float = 0.0) -> Estimate:
+    """Give *estimate* with *more_s* behind it, and no time of it below *at_least_s*."""
+    low_s, middle_s, high_s = (
+        max(time_s + more_s, at_least_s)
+        for time_s in (estimate.low_s, estimate.remaining_s, estimate.high_s)
+    )
+    return Estimate(remaining_s=middle_s, low_s=low_s, high_s=high_s)
+
+
+OVER = flat(0.0)
 
 
 def of_task(course: Course, age_s: float | None) -> Estimate:
