@@ -41,7 +41,7 @@ class Learned:
 
     async def read(self) -> None:
         """Take up what the session before has left."""
-        with anyio.move_on_after(_PATIENCE_S), self._trying():
+        with self._trying(), anyio.fail_after(_PATIENCE_S):
             self.turnarounds = Turnarounds.from_json(await self._journal.recall(_NAME))
 
     async def task_ended(self) -> None:
@@ -57,7 +57,7 @@ class Learned:
         # Before the write, so that others whose tasks end meanwhile go on.
         self._has_news, self._next = False, anyio.current_time() + _EVERY_S
         # Shielded from the deadline of a wait: its task has ended in time.
-        with anyio.move_on_after(_PATIENCE_S, shield=True), self._trying():
+        with self._trying(), anyio.fail_after(_PATIENCE_S, shield=True):
             await self._journal.remember(_NAME, self.turnarounds.to_json())
             return
         self._has_news = True
