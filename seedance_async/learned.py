@@ -56,11 +56,12 @@ class Learned:
             return
         # Before the write, so that others whose tasks end meanwhile go on.
         self._has_news, self._next = False, anyio.current_time() + _EVERY_S
+        is_written = False
         # Shielded from the deadline of a wait: its task has ended in time.
         with self._trying(), anyio.fail_after(_PATIENCE_S, shield=True):
             await self._journal.remember(_NAME, self.turnarounds.to_json())
-            return
-        self._has_news = True
+            is_written = True
+        self._has_news = self._has_news or not is_written
 
     @contextlib.contextmanager
     def _trying(self) -> Iterator[None]:

@@ -19,7 +19,8 @@ from typing import Any
 
 from seedance_async.rules import Model
 
-# Bins that grow by a ninth, from 2 s to about an hour; the first begins at 0, the last has no end.
+# Bins that grow by a ninth, from 2 s to an hour; the first begins at 0, the last has no end. Finer
+# ones show nothing more, by simulation.
 _BINS = 72
 RATIO = 1.11
 EDGES_S: tuple[float, ...] = (0.0, *(2.0 * RATIO**power for power in range(_BINS - 1)))
@@ -32,7 +33,7 @@ _LAST = _BINS - 1
 _PRIOR_JOBS = 4.0  # how many tasks the estimate before any evidence is worth; by simulation
 _MEMORY = 0.992  # what evidence keeps of its weight at each end of a task; by simulation
 _LEAST_SHARE = 0.01  # of a task, that the prior is worth in bins that it hardly reaches
-_MOST_WEIGHT = 1e100
+_MOST_WEIGHT = 1e100  # of new evidence, before all is brought down; far from a float's end
 _LEAST_CHANCE = 1e-9
 
 # The provider's estimates: fast models 1 to 3 minutes, standard ones 2 to 5. Their geometric
@@ -40,6 +41,8 @@ _LEAST_CHANCE = 1e-9
 _FAST_MODELS = frozenset({Model.SEEDANCE_2_0_FAST, Model.SEEDANCE_2_0_FAST_PRO})
 _FAST_S, _STANDARD_S = math.sqrt(60 * 180), math.sqrt(120 * 300)
 _SHAPE = 3.8
+# Some fail soon after they were accepted. Where nobody expected that, nobody would look.
+_EARLY_SHARE, _EARLY_MEAN_S = 0.005, 20.0
 _USUAL_DURATION_S = 5
 
 
@@ -122,13 +125,17 @@ class Forecast:
         return Forecast([hazards[place] * scale for place in places])
 
 
-@functools.cache
+@functools.lru_cache(maxsize=16)
 def published(model: str | None) -> Forecast:
-    """Give what the provider's estimates promise: a log-logistic, whose tail has no surprises."""
+    """Give what the provider's estimates promise: log-logistic, whose tail has no surprises."""
     middle_s = _FAST_S if model in _FAST_MODELS else _STANDARD_S
     ends = (*EDGES_S[1:], EDGES_S[-1] * RATIO)
-    totals = [0.0, *(math.log1p((end / middle_s) ** _SHAPE) for end in ends)]
-    steps = (end - start for start, end in pairwise(totals))
+    alive = [
+        (1 - _EARLY_SHARE) / (1 + (age_s / middle_s) ** _SHAPE)
+        + _EARLY_SHARE * math.exp(-age_s / _EARLY_MEAN_S)
+        for age_s in (0.0, *ends)
+    ]
+    steps = (math.log(start / end) for start, end in pairwise(alive))
     return Forecast([step / width for step, width in zip(steps, WIDTHS_S, strict=True)])
 
 

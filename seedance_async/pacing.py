@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import functools
 import math
+from bisect import bisect_right
 from operator import mul
 from typing import Protocol
 
 import attrs
 
-from seedance_async.lifetable import Curve, Forecast
+from seedance_async.lifetable import EDGES_S, Curve, Forecast
 from seedance_async.turnaround import Course, Turnarounds
 
 
@@ -113,6 +114,7 @@ _SPREAD = 0.3
 # by simulation.
 _STANDBY = 0.2
 _MOST_OFF = 2.0
+_LONG_GAP = 4  # bins, some half of the age: what is shorter has no room for a second thought
 
 
 @attrs.frozen(kw_only=True)
@@ -151,17 +153,22 @@ class Adaptive:
             return hint_s * (1 + waiting.jitter / 10)
         forecast, began_s = waiting.course.outlook()
         clock_s = max(waiting.age_s - began_s, 0.0)
-        density = _density(forecast, self.polls_per_job)
-        query = density.at(clock_s) + 1 + _SPREAD * (waiting.jitter - 0.5)
-        return min(max(density.reaches(query) - clock_s, self.floor_s), self.ceiling_s)
+        density, price_s = _density(forecast, self.polls_per_job)
+        step = 1 + _SPREAD * (waiting.jitter - 0.5)
+        due_s = density.reaches(density.at(clock_s) + step)
+        between_s = _between(forecast.hazard, clock_s, due_s, price_s)
+        if between_s is not None:
+            due_s = min(between_s * (1 + _SPREAD * waiting.jitter), due_s)
+        return min(max(due_s - clock_s, self.floor_s), self.ceiling_s)
 
 
 @functools.lru_cache(maxsize=256)  # several kinds of task, each with a forecast or two in use
-def _density(forecast: Forecast, polls_per_job: float) -> Curve:
-    """Give how many queries a running task is to get, a second, by its age.
+def _density(forecast: Forecast, polls_per_job: float) -> tuple[Curve, float]:
+    """Give how many queries a running task is to get, a second, by its age; and what one is worth.
 
     Age by age, what is left of the budget after the queries that tasks really got before that age
     is spread over what is to come: so that the budget is held while the forecast is still wrong.
+    A query is worth the seconds of delay that make this density the best, by Keller's formula.
     """
     roots = [math.sqrt(hazard) for hazard in forecast.hazard.rates]
     # How many queries a task gets in a bin for each unit of density.
@@ -176,4 +183,21 @@ def _density(forecast: Forecast, polls_per_job: float) -> Curve:
         rates.append(scale * root)
         left -= asked + unknown * scale * worth
         to_come -= worth
-    return Curve(rates)
+    return Curve(rates), 1 / (2 * usual * usual)
+
+
+def _between(hazard: Curve, clock_s: float, due_s: float, price_s: float) -> float | None:
+    """Give an age at which one more query would spare more delay than it is worth, if any.
+
+    The density takes queries for a liquid: it would spend half a query on tasks that fail at
+    once, and so none at all.
+    """
+    first, last = bisect_right(EDGES_S, clock_s), bisect_right(EDGES_S, due_s)
+    if last - first < _LONG_GAP:
+        return None
+    before = hazard.at(clock_s)
+    spared_s, place = max(
+        (-math.expm1(before - hazard.sums[place]) * (due_s - EDGES_S[place]), place)
+        for place in range(first, last)
+    )
+    return EDGES_S[place] if spared_s > price_s else None

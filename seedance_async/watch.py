@@ -110,8 +110,9 @@ class Watch:
         changed = self.task is None or self.task.status != verdict.status
         self.task = verdict
         self._learn(verdict, now, wall)
-        hint_s = wire.retry_after_s(reply.headers, wall) if isinstance(reply, Answer) else None
-        self.plan(now, jitter, hint_s)
+        if not self.ended:
+            hint_s = wire.retry_after_s(reply.headers, wall) if isinstance(reply, Answer) else None
+            self.plan(now, jitter, hint_s)
         return changed
 
     def _learn(self, task: TaskState, now: float, wall: dt.datetime) -> None:

@@ -166,11 +166,27 @@ def test_a_stuck_task_does_not_eat_the_queries_of_the_others() -> None:
     assert stuck.polls < 1e5 / 180 + 50
 
 
-def test_a_wave_is_not_polled_more_densely_for_tasks_that_fail_at_once() -> None:
-    turnarounds_s = [4.0 if index % 10 == 0 else 180.0 for index in range(400)]
+def test_tasks_that_fail_at_once_are_noticed_at_once_when_that_is_worth_a_query() -> None:
+    """Less than half a query is theirs by the density, and one in ten is too few for one."""
+    delays_s = []
+    for every in (5, 10_000):
+        record = Turnarounds()
+        turnarounds_s = [
+            6.0 if index % every == 0 else turnaround_s
+            for index, turnaround_s in enumerate(lognormal(180, 0.2, 300))
+        ]
+        simulate(turnarounds_s, record=record, pacing=Fixed(3))
+        course = record.course(STANDARD, 5)
+        delays_s.append(Adaptive(polls_per_job=4).delay_s(waiting(course)))
+    assert delays_s[0] < 12
+    assert delays_s[1] > 90
+
+
+def test_early_failures_are_found_by_and_by_and_keep_the_budget() -> None:
+    turnarounds_s = [6.0 if index % 5 == 0 else 180.0 + index % 60 for index in range(1500)]
     jobs = simulate(turnarounds_s)
-    assert fmean(job.polls for job in jobs[100:]) < 5.5
-    assert fmean(job.latency_s for job in jobs[100:] if job.polls == 1) < 60
+    assert fmean(job.polls for job in jobs) < 5.5
+    assert fmean(jobs[index].latency_s for index in range(1000, 1500, 5)) < 40
 
 
 def test_one_value_serves_many_sessions() -> None:
@@ -214,6 +230,16 @@ def test_a_watch_tells_the_record_what_it_sees_whatever_the_pacing_is() -> None:
         read(watched, "processing", 45)
         read(watched, "completed", 50)
     assert learned_s(record) == pytest.approx(48, abs=3)
+
+
+def test_no_pacing_is_asked_about_a_task_that_has_ended() -> None:
+    class Once:
+        def delay_s(self, waiting: Waiting) -> float:
+            raise AssertionError
+
+    watched = watch(Turnarounds().course(STANDARD, 5), Once())
+    read(watched, "completed", 50)
+    assert watched.ended
 
 
 def test_failures_are_ends_and_errors_are_nothing() -> None:
