@@ -33,7 +33,7 @@ class Learned:
     """
 
     def __init__(self, journal: Journal) -> None:
-        self.turnarounds = Turnarounds()
+        self.turnarounds: Turnarounds = Turnarounds()
         self._journal = journal
         self._next = float("-inf")
         self._has_news = False

@@ -108,11 +108,12 @@ class Course:
         kinds: Sequence[tuple[_Kind, float]],
         seen_s: float | None,
     ) -> None:
-        self.model, self.duration = model, duration
+        self.model: str | None = model
+        self.duration: int | None = duration
         self._kinds = kinds  # its own first, each with how fast its clock runs
         self._seen_s = seen_s
         self._queued_s = 0.0
-        self.gap_s = 0.0
+        self.gap_s: float = 0.0
 
     @property
     def jobs(self) -> float:
