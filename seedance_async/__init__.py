@@ -19,6 +19,7 @@ __all__ = [
     "BatchReport",
     "BudgetExceeded",
     "DownloadError",
+    "Estimate",
     "Fixed",
     "InsufficientBalance",
     "InvalidRequest",

@@ -21,6 +21,7 @@ from seedance_async.errors import (
     Violation,
     WaitTimeout,
 )
+from seedance_async.estimate import Estimate
 from seedance_async.journal import Journal, MemoryJournal, SqliteJournal
 from seedance_async.lifecycle import JobRecord, JobState, Move
 from seedance_async.pacing import Adaptive, Backoff, Fixed, Pacing
@@ -40,6 +41,7 @@ __all__ = [
     "BatchReport",
     "BudgetExceeded",
     "DownloadError",
+    "Estimate",
     "Fixed",
     "InsufficientBalance",
     "InvalidRequest",

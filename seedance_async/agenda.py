@@ -15,8 +15,6 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-# What falls due within a millisecond is handed out at once; a timer may also fire a tick early.
-_TOGETHER_S = 1e-3
 # However much is due, the loop gets its turn after so many: what is taken may end at once.
 _IN_A_ROW = 16
 
@@ -70,7 +68,8 @@ class Agenda(Generic[T]):
     def _hand_out(self) -> None:
         """Give what is due to whoever waits, all at once, and set the timer for what comes next."""
         loop = asyncio.get_running_loop()
-        now = loop.time() + _TOGETHER_S
+        # Nothing early: what ends a wait at its deadline must not come before it, again and again.
+        now = loop.time()
         while self._idle and self._heap and self._heap[0][0] <= now:
             waiter = self._idle.popleft()
             if not waiter.cancelled():

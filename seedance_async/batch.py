@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import itertools
 from collections import Counter, deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -30,23 +30,27 @@ from seedance_async.errors import (
     VideoFailed,
     Violation,
 )
+from seedance_async.estimate import Ahead, Estimate, later, stride
 from seedance_async.fairness import Standing
 from seedance_async.ledger import utc_now
 from seedance_async.lifecycle import JobRecord, JobState
 from seedance_async.naming import NameTemplate
 from seedance_async.paid import is_ours
-from seedance_async.request import Job, VideoRequest
+from seedance_async.request import Job
 from seedance_async.results import Outcome, OutcomeStatus, Video
+from seedance_async.source import BatchItem, BatchSource, iterate, job_of, length
+from seedance_async.turnaround import Course
 from seedance_async.watch import Watch
-
-BatchItem = VideoRequest | Job | Mapping[str, Any]
-BatchSource = Iterable[BatchItem] | AsyncIterable[BatchItem]
 
 # Pools, not limits on jobs: a call takes about a second, a wait minutes. Our choice.
 _MAX_CREATORS = 32
 _MAX_ASKERS = 64
 _MAX_DOWNLOADERS = 4
 _AT_ONCE = 16  # items read without letting the loop have its turn; our choice
+# For estimates, our choice: how long a download takes as long as none was seen, and how many of
+# the last ones make a mean.
+_USUAL_FETCH_S = 3.0
+_LAST_FEW = 16
 
 
 @attrs.frozen(kw_only=True)
@@ -133,6 +137,25 @@ class Outcomes:
         """
         return await self._scheduler.next_outcome()
 
+    def estimate(self, to_come: int | None = None) -> Estimate | None:
+        """Estimate how long it takes until every job has ended; asks nobody, takes milliseconds.
+
+        From the ages of the jobs in flight, the jobs that wait, the slots, and how long such tasks
+        took so far. It assumes that all slots stay in use and nothing else uses the session, that
+        jobs to come are like those in flight, that the service goes on as it did, and that every
+        outcome is read at once. Pauses that the provider asks for are not foreseen.
+
+        Args:
+            to_come: How many jobs there are besides those that were taken from the source. None
+                takes the length of the source, where it has one and that costs nothing: a
+                list, a tuple, a set.
+
+        Returns:
+            The seconds from now to the last end, download included; None where nobody knows how
+            many jobs there are. ``Estimate`` says what its range means.
+        """
+        return self._scheduler.estimate(to_come)
+
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class _Entry:
@@ -157,7 +180,11 @@ class _Entry:
 class _Scheduler:
     def __init__(self, calls: Calls, source: BatchSource, plan: Plan) -> None:
         self._calls = calls
-        self._items = _iterate(source)
+        self._items = iterate(source)
+        self._total = length(source)
+        self._flying: dict[_Entry, None] = {}
+        self._late_s: float | None = None
+        self._fetch_s: float | None = None
         self._plan = plan
         self._standing: Standing | None = None
         self._group: TaskGroup | None = None
@@ -245,6 +272,7 @@ class _Scheduler:
                 entry = _Entry(index=self._taken, item=item, started_at=utc_now())
                 self._taken += 1
                 self._in_flight += 1
+                self._flying[entry] = None
                 self._creates.put(self._calls.clock(), entry)
                 if self._taken % _AT_ONCE == 0:
                     await anyio.lowlevel.checkpoint()
@@ -275,7 +303,7 @@ class _Scheduler:
                 self._end_by(entry, exc)
 
     async def _create(self, entry: _Entry) -> None:
-        entry.job = _job(entry.item)
+        entry.job = job_of(entry.item)
         entry.key = self._claim(entry.job)
         assert self._standing is not None  # noqa: S101 -- for the types: it was started
         entry.taken = await self._calls.take(
@@ -316,11 +344,14 @@ class _Scheduler:
         if not watch.ended:
             self._agenda.put(watch.due, entry)
             return
+        if watch.course.gap_s:  # it ended somewhere between the last two queries
+            self._late_s = _evened(self._late_s, watch.course.gap_s / 2)
         entry.video = self._calls.fetches.video(watch, taken.job)
         if self._out_dir is None:
             self._end(entry)
             return
         entry.is_fetching = True
+        del self._flying[entry]
         self._in_flight -= 1
         self._downloading += 1
         self._downloads.put(self._calls.clock(), entry)
@@ -348,6 +379,7 @@ class _Scheduler:
         name = self._plan.names.fill(
             index=entry.index, key=taken.job.key, task_id=video.id, name=job.name
         )
+        began = anyio.current_time()
         try:
             written = await self._calls.fetches.fetch(
                 video,
@@ -360,7 +392,50 @@ class _Scheduler:
             if is_disk_trouble(error):
                 self._disk_trouble = error
             raise
+        self._fetch_s = _evened(self._fetch_s, anyio.current_time() - began)
         self._end(entry, path=written)
+
+    def estimate(self, to_come: int | None) -> Estimate | None:
+        waiting = self._waiting(to_come)
+        if waiting is None:
+            return None
+        jobs, now = self._in_flight + waiting, anyio.current_time()
+        slots = min(self._max_in_flight, self._calls.turns.room)
+        step = stride(min(max(slots, self._in_flight), jobs))
+        sample = list(itertools.islice(self._flying, 0, None, step))
+        fresh = [self._fresh_course(entry) for entry in sample]
+        running = [
+            (fresh[place], 0.0)  # the provider has not accepted it yet
+            if entry.watch is None
+            else (entry.watch.course, entry.watch.age_s(now))
+            for place, entry in enumerate(sample)
+        ]
+        ahead = Ahead(
+            running=running,
+            fresh=fresh or [self._calls.learned.turnarounds.course(None)],
+            waiting=waiting,
+            slots=slots,
+            stride=step,
+            gap_s=self._calls.turns.create_gap_s,
+            late_s=self._late_s,
+        )
+        fetch_s = 0.0 if self._out_dir is None else self._fetch_s or _USUAL_FETCH_S
+        fetches_s = (jobs + self._downloading) * fetch_s / _MAX_DOWNLOADERS
+        last_s = fetch_s if jobs or self._downloading else 0.0
+        return later(ahead.estimate(), last_s, at_least_s=fetches_s)
+
+    def _waiting(self, to_come: int | None) -> int | None:
+        """Tell how many jobs wait for a slot; None where nobody knows."""
+        if self._exhausted or self._closed:
+            return 0
+        if to_come is not None or self._total is None:
+            return to_come
+        return max(self._total - self._taken, 0)
+
+    def _fresh_course(self, entry: _Entry) -> Course:
+        request = entry.job.request if entry.job else None
+        kind = (None, None) if request is None else (request.model, request.duration)
+        return self._calls.learned.turnarounds.course(*kind)
 
     def _end_by(self, entry: _Entry, exc: BaseException) -> None:
         """End the job, and only the job, with what it failed on."""
@@ -382,6 +457,7 @@ class _Scheduler:
         if entry.is_fetching:
             self._downloading -= 1
         else:
+            del self._flying[entry]
             self._in_flight -= 1
             # Nobody asks about it any more, however it stands.
             self._calls.turns.gone(entry.task_id or (error.task_id if error else None))
@@ -416,6 +492,11 @@ def _status(entry: _Entry, error: SeedanceError | None) -> OutcomeStatus:
     return OutcomeStatus.UNKNOWN if paid else OutcomeStatus.FAILED
 
 
+def _evened(mean: float | None, new: float) -> float:
+    """Give a mean to which the last few count most."""
+    return new if mean is None else mean + (new - mean) / _LAST_FEW
+
+
 def on_disk(record: JobRecord, folder: Path) -> Path | None:
     """Find the whole file of a job that was downloaded before, where it was or in *folder*."""
     if record.path is None or record.size_bytes is None:
@@ -423,39 +504,3 @@ def on_disk(record: JobRecord, folder: Path) -> Path | None:
     before = Path(record.path)
     places = (folder / before.name, before)  # the folder may have been moved since
     return next((path for path in places if is_there(path, record.size_bytes)), None)
-
-
-def _job(item: object) -> Job:
-    if isinstance(item, Job):
-        return item
-    if isinstance(item, VideoRequest):
-        return Job(request=item)
-    if isinstance(item, Mapping):
-        return Job.from_mapping(item)
-    kind = type(item).__name__
-    message = f"must be a VideoRequest, a Job or a mapping of fields, not {kind}"
-    raise InvalidRequest([Violation("job.type", "job", message)])
-
-
-def _iterate(source: BatchSource) -> AsyncIterator[BatchItem]:
-    if isinstance(source, AsyncIterable):
-        return aiter(source)
-    if isinstance(source, str | bytes | Mapping) or not isinstance(source, Iterable):
-        kind = type(source).__name__
-        raise TypeError(f"a batch takes an iterable of requests, sync or async, not {kind}")
-    return _Lazily(iter(source))
-
-
-class _Lazily:
-    """A plain iterator behind ``anext``; unlike an async generator, it needs no closing."""
-
-    def __init__(self, items: Iterator[BatchItem]) -> None:
-        self._items = items
-
-    def __aiter__(self) -> AsyncIterator[BatchItem]:
-        return self
-
-    async def __anext__(self) -> BatchItem:
-        for item in self._items:
-            return item
-        raise StopAsyncIteration

@@ -37,6 +37,7 @@ from seedance_async.events import (
 )
 from seedance_async.fairness import Standing
 from seedance_async.fetches import Fetches
+from seedance_async.learned import Learned
 from seedance_async.ledger import Ledger, TrackedJob, key_in, utc_now
 from seedance_async.lifecycle import LEFT, JobRecord, JobState, Phase, phase
 from seedance_async.pacing import Pacing
@@ -45,7 +46,6 @@ from seedance_async.places import Place
 from seedance_async.request import Job, VideoRequest, secrets
 from seedance_async.retry import Again, Patience, Retries, judge_create
 from seedance_async.transport import Transport
-from seedance_async.turnaround import Turnarounds
 from seedance_async.turns import Turns
 from seedance_async.watch import Watch
 from seedance_async.wire import Answer, NoAnswer, TaskState
@@ -96,7 +96,7 @@ class Calls:
     """The operations of one session.
 
     Attributes:
-        turnarounds: What is known of how long tasks take.
+        learned: What is known of how long tasks take, kept in the journal.
         turns: Who may create or ask now, and what is at the provider.
         jitter: Gives random numbers from 0 inclusive to 1 exclusive.
         clock: Gives the event loop's time, in seconds.
@@ -112,7 +112,7 @@ class Calls:
     events: Stream
     pacing: Pacing
     retries: Retries
-    turnarounds: Turnarounds
+    learned: Learned
     jitter: Callable[[], float]
     clock: Callable[[], float]
     checks_hosts: bool
@@ -384,7 +384,7 @@ class Calls:
             self.retries if retries is None else retries,
             now=self.clock(),
             timeout_s=timeout_s,
-            course=self.turnarounds.course(model, duration, taken_up=accepted is None),
+            course=self.learned.turnarounds.course(model, duration, taken_up=accepted is None),
             accepted=accepted,
             task=task,
             secrets=self._secrets(request),
@@ -428,6 +428,8 @@ class Calls:
             self._throttled(key_in(job), watch.task_id, watch.again, watch.due - now)
         if changed and watch.task is not None:
             await self._changed(job, watch.task)
+        if watch.ended:
+            await self.learned.task_ended()
         return changed
 
     def _throttled(self, key: str | None, task_id: str | None, again: Again, wait_s: float) -> None:

@@ -92,17 +92,23 @@ class Forecast:
         jobs: float = 0.0,
         spent_s: Sequence[float] | None = None,
     ) -> None:
-        self.hazard = Curve(hazards)
+        self.hazard: Curve = Curve(hazards)
         self.asked = asked
         self.jobs = jobs
         alive = (math.exp(-total) for total in (*self.hazard.sums, math.inf))
         ends = (start - end for start, end in pairwise(alive))
-        self.spent_s = spent_s or [end / rate for end, rate in zip(ends, hazards, strict=True)]
+        self.spent_s: Sequence[float] = spent_s or [
+            end / rate for end, rate in zip(ends, hazards, strict=True)
+        ]
 
     def remaining_s(self, age_s: float, share: float) -> float:
         """Give the seconds from *age_s* until *share* (0 to below 1) of those left have ended."""
         hazard = self.hazard
         return max(hazard.reaches(hazard.at(age_s) - math.log1p(-share)) - age_s, 0.0)
+
+    def unknown_at(self, age_s: float) -> float:
+        """Give which share of what is said of an age is not from evidence, 0 to 1."""
+        return self.asked[bisect_right(EDGES_S, age_s) - 1][1]
 
     def log_chance(self, start_s: float, end_s: float, *, ended: bool) -> float:
         """Give the log of the chance that a task, alive at *start_s*, has ended by *end_s*.
@@ -139,10 +145,10 @@ class Table:
     """The evidence on one kind of task by one clock."""
 
     def __init__(self) -> None:
-        self.events = [0.0] * _BINS
-        self.asked = [0.0] * _BINS
-        self.lasted_s = [0.0] * _BINS
-        self.entered = [0.0] * _BINS
+        self.events: list[float] = [0.0] * _BINS
+        self.asked: list[float] = [0.0] * _BINS
+        self.lasted_s: list[float] = [0.0] * _BINS
+        self.entered: list[float] = [0.0] * _BINS
         # What passed through a bin from end to end, as differences between neighbours: so that a
         # long gap costs no more than a short one.
         self._whole = [0.0] * _BINS

@@ -25,12 +25,13 @@ import anyio
 from seedance_async import batch as scheduler
 from seedance_async.account import Account
 from seedance_async.admission import Limits
-from seedance_async.batch import BatchSource, Outcomes
+from seedance_async.batch import Outcomes
 from seedance_async.calls import Calls, OnUnknown, check_on_unknown, key_of
 from seedance_async.errors import SessionClosed
 from seedance_async.events import Stream, Subscriber
 from seedance_async.fetches import Fetches
 from seedance_async.journal import Journal, MemoryJournal, SqliteJournal
+from seedance_async.learned import Learned
 from seedance_async.ledger import Ledger
 from seedance_async.lifecycle import JobRecord, JobState, Move
 from seedance_async.naming import DEFAULT_NAMES, NameTemplate
@@ -39,9 +40,9 @@ from seedance_async.paid import finish
 from seedance_async.request import Job, VideoRequest
 from seedance_async.results import BatchReport, Outcome, Video
 from seedance_async.retry import Retries
+from seedance_async.source import BatchSource
 from seedance_async.task import DEFAULT_WAIT_S, VideoTask
 from seedance_async.transport import DEFAULT_TIMEOUT, Transport
-from seedance_async.turnaround import Turnarounds
 from seedance_async.turns import Turns
 from seedance_async.watch import check_timeout
 
@@ -116,7 +117,7 @@ class SeedanceSession:
         self._ledger = Ledger(self._journal)
         self._pacing = Adaptive() if pacing is None else pacing
         self._retries = Retries() if retries is None else retries
-        self._turnarounds = Turnarounds()
+        self._learned = Learned(self._journal)
         self._turns = Turns(
             Limits() if limits is None else limits,
             self._retries,
@@ -152,7 +153,7 @@ class SeedanceSession:
             events=self._events,
             pacing=self._pacing,
             retries=self._retries,
-            turnarounds=self._turnarounds,
+            learned=self._learned,
             jitter=random.random,
             clock=self._loop.time,
             checks_hosts=self._account.is_public,
@@ -170,13 +171,14 @@ class SeedanceSession:
     async def _open_journal(self) -> None:
         if self._file is not None:
             await self._file.open()
-        if isinstance(self._journal, SqliteJournal):
-            try:
+        try:
+            if isinstance(self._journal, SqliteJournal):
                 await self._journal.claim(self._account.service)
-            except BaseException:
-                if self._file is not None:
-                    await self._file.close()
-                raise
+            await self._learned.read()
+        except BaseException:
+            if self._file is not None:
+                await self._file.close()
+            raise
 
     async def __aexit__(
         self,
@@ -206,6 +208,7 @@ class SeedanceSession:
             # An operation of a closing task is around its call, and cannot end before it.
             while any(self._is_at_work(task) for task in self._under_way.values()):
                 await self._one_ended.wait()
+        await self._learned.write()
         if self._http is not None:
             await self._http.close()
         if self._file is not None:

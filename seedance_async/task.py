@@ -12,10 +12,13 @@ import anyio
 
 from seedance_async.calls import Calls, Taken
 from seedance_async.errors import SeedanceError
-from seedance_async.ledger import TrackedJob
+from seedance_async.estimate import OVER, Estimate, of_task
+from seedance_async.ledger import TrackedJob, utc_now
+from seedance_async.lifecycle import Phase, phase
 from seedance_async.request import VideoRequest
 from seedance_async.results import Video
 from seedance_async.retry import Retries
+from seedance_async.turnaround import Course
 from seedance_async.watch import Watch, check_timeout
 from seedance_async.wire import TaskState
 
@@ -45,6 +48,8 @@ class VideoTask:
         self._standing = calls.standing() if taken is None else taken.standing
         self._job: TrackedJob | None = None
         self._is_looked_up = False
+        self._accepted = None if taken is None or taken.is_known else taken.at
+        self._course: Course | None = None
         if taken is not None:
             self._found(taken.job)
 
@@ -62,6 +67,38 @@ class VideoTask:
         self._is_looked_up, self._job = True, job
         if job is not None:
             self.state = self.state or job.record.task
+
+    def estimate(self) -> Estimate:
+        """Estimate how long the task still takes; asks nobody.
+
+        From how long such tasks took so far, given that this one is as old as it is and was seen
+        in the states that it was. Until it ends at the provider, that is: a wait notices it
+        somewhat later. The age of a task that another session sent is taken from the journal, or
+        from what the provider said of it. As long as there is neither, before the first answer,
+        the task is taken for a new one, and ``low_s`` is 0: it may have ended long ago.
+
+        Returns:
+            Seconds from now, with a range; all 0 for a task that is known to have ended.
+        """
+        if self.state is not None and phase(self.state) in (Phase.COMPLETED, Phase.FAILED):
+            return OVER
+        course = self._course
+        if course is None:
+            request = self.request
+            kind = (None, None) if request is None else (request.model, request.duration)
+            course = self._calls.learned.turnarounds.course(*kind)
+        return of_task(course, self._age_s())
+
+    def _age_s(self) -> float | None:
+        if self._accepted is None:
+            since = self._job.record.submitted_at if self._job else None
+            since = since or (self.state.created_at if self.state else None)
+            if since is None:
+                return None
+            # Once, since wall clocks may be set.
+            age_s = (utc_now() - since).total_seconds()
+            self._accepted = anyio.current_time() - max(age_s, 0.0)
+        return max(anyio.current_time() - self._accepted, 0.0)
 
     def __repr__(self) -> str:
         status = self.state.status if self.state else "not asked yet"
@@ -134,8 +171,11 @@ class VideoTask:
         # The create's polling hint is for the first wait alone.
         taken, self._taken = self._taken, None
         if taken is not None:
-            return self._calls.watch_taken(taken, timeout_s)
-        return self._calls.watch(self.id, self.request, timeout_s, task=self.state)
+            watch = self._calls.watch_taken(taken, timeout_s)
+        else:
+            watch = self._calls.watch(self.id, self.request, timeout_s, task=self.state)
+        self._course = watch.course
+        return watch
 
     @contextlib.contextmanager
     def _waiting(self) -> Iterator[None]:

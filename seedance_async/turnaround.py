@@ -101,10 +101,11 @@ class Course:
     Attributes:
         model: The model asked for; None where that is not known.
         duration: The video's length asked for, in seconds; None likewise.
+        gap_s: Seconds between its last two sightings; 0 before there were two.
     """
 
     # A batch has one for each job that waits.
-    __slots__ = ("_kinds", "_queued_s", "_seen_s", "duration", "model")
+    __slots__ = ("_kinds", "_queued_s", "_seen_s", "duration", "gap_s", "model")
 
     def __init__(
         self,
@@ -113,10 +114,21 @@ class Course:
         kinds: Sequence[tuple[_Kind, float]],
         seen_s: float | None,
     ) -> None:
-        self.model, self.duration = model, duration
+        self.model: str | None = model
+        self.duration: int | None = duration
         self._kinds = kinds  # its own first, each with how fast its clock runs
         self._seen_s = seen_s
         self._queued_s = 0.0
+        self.gap_s: float = 0.0
+
+    @property
+    def jobs(self) -> float:
+        """How many ends are behind what is expected, the old ones discounted.
+
+        Those of tasks of its model with another duration count half.
+        """
+        own, of_model = (kind.forecasts()[0].jobs for kind, _ in (self._kinds[0], self._kinds[-1]))
+        return (own + of_model) / 2
 
     def saw(self, seen: Seen, age_s: float) -> None:
         """Take in an answer about the task, given at *age_s*.
@@ -127,6 +139,7 @@ class Course:
         if self._seen_s is not None and age_s > self._seen_s:
             for kind, pace in self._kinds:
                 kind.saw(seen, self._seen_s * pace, age_s * pace, self._queued_s * pace)
+            self.gap_s = age_s - self._seen_s
         self._seen_s = max(age_s, self._seen_s or 0.0)
         if seen is Seen.QUEUED:
             self._queued_s = self._seen_s

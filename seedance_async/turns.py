@@ -150,6 +150,16 @@ class Turns:
 
     # ---- creating
 
+    @property
+    def room(self) -> int:
+        """How many jobs may be in flight now, by what the user allows and the provider takes."""
+        return self._room
+
+    @property
+    def create_gap_s(self) -> float:
+        """The least time between two creates, in seconds."""
+        return self._creates.gap_s
+
     def number(self) -> int:
         """Give a place in the line to create, behind all that were given before."""
         return next(self._numbers)

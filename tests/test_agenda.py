@@ -27,6 +27,15 @@ async def test_things_are_given_in_the_order_in_which_they_fall_due() -> None:
     ]
 
 
+async def test_nothing_is_given_early() -> None:
+    """Else a job whose deadline comes would be asked about without end just before it."""
+    agenda: Agenda[None] = Agenda()
+    for due in (0.1 + 0.2, 1 / 3, 1e6 / 7, 1e6 + 0.0005):
+        agenda.put(due, None)
+        await agenda.take()
+        assert now() >= due
+
+
 async def test_what_is_due_sooner_wakes_who_waits_for_later_things() -> None:
     agenda: Agenda[str] = Agenda()
     agenda.put(100.0, "late")

@@ -539,3 +539,12 @@ async def test_a_batch_whose_workers_are_cancelled_from_outside_does_not_end_qui
         with pytest.raises(SeedanceError, match="its workers were cancelled"):
             await session.run_batch(requests(5))
     assert [job.state async for job in session.jobs()] == ["submitted"] * 5
+
+
+async def test_a_deadline_is_waited_for_without_a_storm_of_queries(
+    session: SeedanceSession, emulator: Emulator
+) -> None:
+    """In virtual time, where a query takes none, it would go on for ever."""
+    report = await session.run_batch(requests(3), timeout_s=12.3456)
+    assert report.counts[OutcomeStatus.UNKNOWN] == 3
+    assert emulator.stats.queries <= 9

@@ -13,6 +13,7 @@ import pytest
 from seedance_async import (
     BatchReport,
     DownloadError,
+    Estimate,
     JobRecord,
     JobState,
     JournalError,
@@ -22,6 +23,7 @@ from seedance_async import (
     VideoRequest,
 )
 from seedance_async.cli.board import FETCHING, Board, oldest
+from seedance_async.cli.left import Left, spelled
 from seedance_async.cli.manifest import Line
 from seedance_async.cli.past import Past
 from seedance_async.cli.progress import log_line
@@ -75,7 +77,7 @@ def test_the_board_follows_a_job_through_its_states() -> None:
         states.append(board.running["k0"].state)
     assert states == ["sending", "queued", "processing", FETCHING, FETCHING]
     assert (board.waiting, len(board.running), board.ended) == (2, 1, 0)
-    board.end(outcome(0, "k0"), now=2)
+    board.end(outcome(0, "k0"))
     assert (board.waiting, len(board.running), board.done, board.failed) == (2, 0, 1, 0)
 
 
@@ -85,15 +87,14 @@ def test_a_job_that_is_taken_up_is_not_being_sent() -> None:
         board.note(Resumed(key=key, task_id="t", status=status), now=1)
     states = [job.state for job in board.running.values()]
     assert states == ["processing", "asking", FETCHING, "failed"]
-    board.end(outcome(3, "k3", failed=True), now=2)
-    board.end(outcome(0, "k0"), now=5)
-    assert board.left_s(now=5) is None  # nothing is learnt from what others sent
+    board.end(outcome(3, "k3", failed=True))
+    board.end(outcome(0, "k0"))
 
 
 def test_an_outcome_of_a_job_that_never_ran_leaves_the_others_alone() -> None:
     board = board_with(running=1, total=3)
-    board.end(outcome(1, "k0", failed=True), now=1)
-    board.end(outcome(2, None, failed=True), now=1)
+    board.end(outcome(1, "k0", failed=True))
+    board.end(outcome(2, None, failed=True))
     assert (list(board.running), board.failed, board.waiting) == (["k0"], 2, 0)
 
 
@@ -118,18 +119,46 @@ def test_patience_is_remembered_until_it_is_over() -> None:
     assert board.patience == ("busy", 15)
 
 
-def test_the_time_left_follows_from_the_jobs_that_ended() -> None:
-    board = board_with(running=2, total=6)
-    assert board.left_s(now=50) is None
-    board.note(Submitted(key="k0", task_id="t"), now=1)
-    board.end(outcome(0, "k0"), now=100)
-    # One runs and has nothing left but a tenth; four wait, one at a time.
-    assert board.left_s(now=100) == pytest.approx(410)
-    for index in range(1, 6):
-        board.note(Planned(key=f"k{index}", index=index), now=100)
-        board.note(Submitted(key=f"k{index}", task_id="t"), now=100)
-        board.end(outcome(index, f"k{index}"), now=200)
-    assert board.left_s(now=200) == 0
+def about(remaining_s: float, low_s: float, high_s: float) -> Estimate:
+    return Estimate(remaining_s=remaining_s, low_s=low_s, high_s=high_s)
+
+
+@pytest.mark.parametrize(
+    ("estimate", "told"),
+    [
+        (about(0.2, 0, 1), "about 5 s left (0-5)"),
+        (about(42, 18, 71), "about 40 s left (20-70)"),
+        (about(43, 42, 44), "about 45 s left (40-45)"),
+        (about(44, 44, 46), "about 45 s left"),
+        (about(110, 90, 300), "about 110 s left (90-300)"),
+        (about(725, 530, 1040), "about 12 min left (9-17)"),
+        (about(4 * 3600, 3.51 * 3600, 6 * 3600), "about 4 h left (3.5-6)"),
+    ],
+)
+def test_what_is_left_is_spelled_roughly_in_one_unit(estimate: Estimate, told: str) -> None:
+    assert spelled(estimate) == told
+
+
+def test_a_narrow_terminal_shows_less_of_what_is_left() -> None:
+    left = Left()
+    assert left.spelled(0, 80) == ""
+    left.asked = lambda: about(725, 530, 1040)
+    assert left.spelled(0.5, 80) == ""  # asked once a second
+    told = [left.spelled(2, columns) for columns in (80, 60, 40)]
+    assert told == [", about 12 min left (9-17)", ", about 12 min left", ""]
+
+
+def test_jobs_that_are_over_take_no_more_time() -> None:
+    states = (JobState.FAILED, JobState.UNKNOWN, JobState.SUBMITTED, JobState.COMPLETED)
+    known = {
+        state.value: JobRecord(
+            key=state.value, request=REQUEST, state=state, task_id="v", planned_at=NOW
+        )
+        for state in states
+    }
+    keys = (*known, "new", None)
+    past = Past(keys=keys, known=known, on_disk=frozenset({"completed"}))
+    assert past.work_from() == (2, 2, 2, 1, 1, 0, 0)
 
 
 @pytest.mark.parametrize(("rows", "shown", "more"), [(5, 4, 0), (4, 4, 0), (3, 2, 2), (0, 0, 4)])

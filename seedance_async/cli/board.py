@@ -25,7 +25,6 @@ SENDING = "sending"
 ASKING = "asking"
 #: What the provider says of a task that it does not work on any more.
 OVER = frozenset({"completed", "failed", "cancelled"})
-_WORKED = frozenset({OutcomeStatus.COMPLETED, OutcomeStatus.FAILED})
 
 
 @attrs.define(kw_only=True)
@@ -36,13 +35,11 @@ class Running:
         index: Its place in the batch, from 0.
         state: What it is at, in a word.
         since: When its turn came, on the caller's clock in seconds.
-        was_sent: Whether this run sent it.
     """
 
     index: int
     state: str
     since: float
-    was_sent: bool = False
 
 
 class Board:
@@ -64,7 +61,6 @@ class Board:
         self.failed: int = 0
         self.running: dict[str, Running] = {}
         self.patience: tuple[str, float] | None = None
-        self._spans_s: list[float] = []
 
     @property
     def ended(self) -> int:
@@ -86,9 +82,8 @@ class Board:
             self.patience = (event.reason, now + event.wait_s)
         elif (job := self.running.get(event.key)) is not None:
             job.state = _state(event) or job.state
-            job.was_sent = job.was_sent or isinstance(event, Submitted)
 
-    def end(self, outcome: Outcome, now: float) -> None:
+    def end(self, outcome: Outcome) -> None:
         """Take an outcome in."""
         if outcome.ok:
             self.done += 1
@@ -100,18 +95,6 @@ class Board:
         # An invalid job has the key of another one when that is what is wrong with it.
         if job is not None and outcome.key is not None and job.index == outcome.index:
             del self.running[outcome.key]
-            if outcome.status in _WORKED and job.was_sent:
-                self._spans_s.append(now - job.since)
-
-    def left_s(self, now: float) -> float | None:
-        """Estimate how long the batch still takes, in seconds; None before one went all the way."""
-        if not self._spans_s:
-            return None
-        mean_s = sum(self._spans_s) / len(self._spans_s)
-        # A job that is overdue is expected to end soon, nobody knows when.
-        each = [max(mean_s - (now - job.since), mean_s / 10) for job in self.running.values()]
-        work_s = sum(each) + self.waiting * mean_s
-        return max(work_s / max(len(each), 1), *each, 0.0)
 
 
 def oldest(running: Sequence[Running], rows: int) -> tuple[Sequence[Running], int]:

@@ -144,12 +144,12 @@ class Making:
         order, file = self.order, self.order.target.file
         try:
             with session.subscribe(self._note), self._progress.shown():
-                video = await session.generate(
-                    order.request,
-                    key=order.key,
-                    timeout_s=order.timeout_s,
-                    on_unknown=order.on_unknown,
+                task = await session.submit(
+                    order.request, key=order.key, on_unknown=order.on_unknown
                 )
+                if not self.service.has_own_time:
+                    self._progress.follow(task.estimate)
+                video = await task.wait(order.timeout_s)
                 is_in_the_way = file is not None and await anyio.Path(file).exists()
                 path = await video.download(order.target.path(video.id))
         except InvalidRequest as invalid:

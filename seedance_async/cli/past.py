@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 
@@ -62,6 +63,11 @@ class Past:
             return Stand.UNSENT  # it cost nothing, and is tried again
         return _STANDS.get(record.state, Stand.UNSENT)
 
+    def work_from(self) -> Sequence[int]:
+        """Tell how many jobs, from each place on and from behind the last, still take time."""
+        working = (self.stand(key) in _WORKING for key in reversed(self.keys))
+        return tuple(itertools.accumulate(working, initial=0))[::-1]
+
     def was_made(self, key: str | None) -> bool:
         """Tell whether the job of *key* was completed, on disk or not."""
         return self.stand(key) in (Stand.DONE, Stand.UNFETCHED)
@@ -75,6 +81,8 @@ class Past:
         return ", ".join(f"{counts[stand]:,} {stand.value}" for stand in order)
 
 
+# The others are over, or soon; an unknown one is sent only where that was asked for.
+_WORKING = frozenset({Stand.UNSENT, Stand.RUNNING})
 _STANDS = {
     JobState.SUBMITTING: Stand.UNKNOWN,
     JobState.SUBMITTED: Stand.RUNNING,

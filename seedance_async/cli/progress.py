@@ -19,6 +19,7 @@ from rich.text import Text
 
 from seedance_async.cli import gone, settling
 from seedance_async.cli.board import ASKING, FETCHING, OVER, SENDING, Board, oldest
+from seedance_async.cli.left import Asked, Left
 from seedance_async.cli.terminal import Terminal, clock, one_line
 from seedance_async.errors import JournalError, SubmissionUnknown
 from seedance_async.events import (
@@ -56,6 +57,7 @@ class BatchProgress:
         self._names, self._labels = names, labels
         self._board = Board(len(names))
         self._started = time.monotonic()
+        self._left = Left()
         self._places: dict[str, int] = {}
         self._next_patience_line = 0.0
 
@@ -70,6 +72,15 @@ class BatchProgress:
         """Whether a create may be on the wire."""
         return any(job.state == SENDING for job in self._board.running.values())
 
+    @property
+    def taken(self) -> int:
+        """How many jobs' turn has come."""
+        return self._board.total - self._board.waiting
+
+    def follow(self, asked: Asked) -> None:
+        """Show what is left of the batch from now on."""
+        self._left.asked = asked
+
     def note(self, event: Event) -> None:
         """Take an event in."""
         now = time.monotonic()
@@ -81,7 +92,7 @@ class BatchProgress:
 
     def end(self, outcome: Outcome, *, is_known: bool) -> None:
         """Take an outcome in; nothing is said about one that *is_known* already."""
-        self._board.end(outcome, time.monotonic())
+        self._board.end(outcome)
         if not outcome.ok and not is_known:
             line = one_line(f"{self._labels[outcome.index]}: {ending(outcome)}")
             self._terminal.say(self._stamped(line), style="red")
@@ -100,9 +111,9 @@ class BatchProgress:
     def _stamped(self, line: str) -> str:
         return line if self._terminal.console else f"{time.strftime('%H:%M:%S')} {line}"
 
-    def _frame(self, rows: int) -> RenderableType:
+    def _frame(self, rows: int, columns: int) -> RenderableType:
         now, board = time.monotonic(), self._board
-        parts: list[RenderableType] = [self._bar(now), self._counts()]
+        parts: list[RenderableType] = [self._bar(now, columns), self._counts()]
         if board.patience is not None and now < board.patience[1]:
             why = one_line(_patience(board.patience[0]))
             parts.append(Text(why, style="yellow", no_wrap=True, overflow="ellipsis"))
@@ -121,15 +132,14 @@ class BatchProgress:
             parts.append(Text(f"... and {more} more", style="dim", no_wrap=True))
         return Group(*parts)
 
-    def _bar(self, now: float) -> RenderableType:
+    def _bar(self, now: float, columns: int) -> RenderableType:
         board = self._board
-        left_s = board.left_s(now)
         bar = Table.grid(padding=(0, 1), expand=True)
         bar.add_column(ratio=1)
         bar.add_column(no_wrap=True)
         bar.add_column(no_wrap=True)
         spent = clock(now - self._started)
-        left = "" if left_s is None else f", about {clock(max(left_s, 1))} left"
+        left = self._left.spelled(now, columns)
         bar.add_row(
             ProgressBar(total=max(board.total, 1), completed=board.ended),
             f"{board.ended}/{board.total}",
@@ -156,11 +166,16 @@ class SingleProgress:
         self._terminal = terminal
         self._state = SENDING
         self._started = time.monotonic()
+        self._left = Left()
 
     @property
     def is_sending(self) -> bool:
         """Whether the create may be on the wire."""
         return self._state == SENDING
+
+    def follow(self, asked: Asked) -> None:
+        """Show how long the task still takes, from now on, while the provider has it."""
+        self._left.asked = asked
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
@@ -181,9 +196,11 @@ class SingleProgress:
         elif not isinstance(event, Failed) and (words := log_line(event)) is not None:
             self._terminal.say(one_line(words))
 
-    def _frame(self, _rows: int) -> RenderableType:
-        spent = clock(time.monotonic() - self._started)
-        return Text(f"{one_line(self._state)} {spent}", style="dim", no_wrap=True)
+    def _frame(self, _rows: int, columns: int) -> RenderableType:
+        now = time.monotonic()
+        left = "" if self._state == FETCHING else self._left.spelled(now, columns)
+        words = f"{one_line(self._state)} {clock(now - self._started)}{left}"
+        return Text(words, style="dim", no_wrap=True)
 
 
 def ending(outcome: Outcome) -> str:
@@ -226,12 +243,12 @@ def _patience(reason: str) -> str:
 
 
 @contextlib.contextmanager
-def redrawn(terminal: Terminal, frame: Callable[[int], RenderableType]) -> Iterator[None]:
+def redrawn(terminal: Terminal, frame: Callable[[int, int], RenderableType]) -> Iterator[None]:
     """Redraw *frame* four times a second inside the block, if somebody looks at it.
 
     Args:
         terminal: Where to.
-        frame: Makes what is drawn, for a terminal of so many rows.
+        frame: Makes what is drawn, for a terminal of so many rows and columns.
     """
     console = terminal.console
     if console is None:
@@ -247,8 +264,8 @@ def redrawn(terminal: Terminal, frame: Callable[[int], RenderableType]) -> Itera
         timer = loop.call_later(_REDRAW_S, draw)
         with contextlib.suppress(OSError):  # the terminal was closed: the jobs go on
             # Room for the ^C that a terminal echoes: if it wrapped, a stray line would stay.
-            fitting = Constrain(frame(console.height), console.width - _ECHO_COLUMNS)
-            live.update(fitting, refresh=True)
+            columns = console.width - _ECHO_COLUMNS
+            live.update(Constrain(frame(console.height, columns), columns), refresh=True)
 
     with contextlib.suppress(OSError):
         live.start()

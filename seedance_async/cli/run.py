@@ -14,6 +14,7 @@ import attrs
 from seedance_async.cli import exits, folder, past, rest, results, trouble
 from seedance_async.cli.complaints import complain
 from seedance_async.cli.interrupt import stoppable, stopping
+from seedance_async.cli.left import Asked
 from seedance_async.cli.manifest import Line, Manifest
 from seedance_async.cli.options import OnUnknown
 from seedance_async.cli.past import Past, Stand
@@ -25,12 +26,14 @@ from seedance_async.cli.settling import look
 from seedance_async.cli.summary import Summary
 from seedance_async.cli.terminal import Terminal, count, one_line
 from seedance_async.errors import JournalError
+from seedance_async.estimate import Estimate, flat
 from seedance_async.journal import SqliteJournal
 from seedance_async.lifecycle import JobRecord, JobState
 from seedance_async.request import Job
 from seedance_async.results import BatchReport, Outcome
 
 if TYPE_CHECKING:
+    from seedance_async.batch import Outcomes
     from seedance_async.session import SeedanceSession
 
 _NAME_CHARS = 200  # more than any terminal shows
@@ -157,8 +160,24 @@ class Run:
                 file_names=order.file_names,
                 on_unknown=order.on_unknown,
             ) as outcomes:
+                progress.follow(self._estimating(outcomes, progress))
                 async for outcome in outcomes:
                     self._take(outcome, file, progress)
+
+    def _estimating(self, outcomes: Outcomes, progress: BatchProgress) -> Asked:
+        """Make what estimates the end, of the jobs that were not done before."""
+        to_come, started = self.past.work_from(), time.monotonic()
+
+        def asked() -> Estimate | None:
+            waiting = to_come[progress.taken]
+            if not self.service.has_own_time:
+                return outcomes.estimate(waiting)
+            # The first guess is about the provider's time, and far off: the rate so far will do.
+            left = waiting + progress.taken - len(self.ended)
+            ended = to_come[0] - left
+            return flat((time.monotonic() - started) / ended * left) if ended > 0 else None
+
+        return asked
 
     def _take(self, outcome: Outcome, file: Results, progress: BatchProgress) -> None:
         line = self.manifest.lines[outcome.index]

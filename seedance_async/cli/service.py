@@ -57,6 +57,11 @@ class Service:
             return True
 
     @property
+    def has_own_time(self) -> bool:
+        """Whether tasks take other times than the provider's."""
+        return self.emulate and self.speed != 1
+
+    @property
     def notice(self) -> str | None:
         """What a person has to know before anything starts."""
         if not self.emulate:

@@ -27,6 +27,7 @@ from seedance_async.cli.summary import counted
 from seedance_async.cli.target import Target
 from seedance_async.cli.terminal import Terminal, clock, count
 from seedance_async.errors import SeedanceError, VideoFailed
+from seedance_async.estimate import OVER, Estimate
 from seedance_async.events import Event, Planned, StateChanged
 from seedance_async.results import BatchReport, Outcome, OutcomeStatus, Video
 
@@ -104,6 +105,7 @@ class TakeUp:
                 in_order.put(index, self.spell(outcome))
 
         try:
+            progress.follow(lambda: self._estimate(tasks))
             with session.subscribe(note), progress.shown():
                 for index, task in enumerate(tasks):
                     progress.note(Planned(key=task.id, index=index))
@@ -114,6 +116,14 @@ class TakeUp:
             for index, outcome in self.ended.items() if not shown_at_once else ():
                 in_order.put(index, self.spell(outcome))
             in_order.flush()
+
+    def _estimate(self, tasks: Sequence[VideoTask]) -> Estimate:
+        """Estimate when the slowest task ends."""
+        return max(
+            (task.estimate() for index, task in enumerate(tasks) if index not in self.ended),
+            key=lambda estimate: estimate.remaining_s,
+            default=OVER,
+        )
 
     async def _one(self, index: int, task: VideoTask) -> Outcome:
         started_at = dt.datetime.now(dt.UTC)

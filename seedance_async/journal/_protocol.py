@@ -40,3 +40,12 @@ class Journal(Protocol):
 
     async def history(self, key: str) -> Sequence[Move]:
         """Give every change of a job, the earliest first; empty where it was never planned."""
+
+    async def remember(self, name: str, text: str) -> None:
+        """Keep *text* under *name*, in place of what was kept there: what belongs to no job.
+
+        Nothing rests on it: a session that cannot keep what it has learned goes on without.
+        """
+
+    async def recall(self, name: str) -> str | None:
+        """Give what is kept under *name*; None for nothing."""

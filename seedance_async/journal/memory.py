@@ -30,6 +30,7 @@ class MemoryJournal:
         # What makes a ``Move``: few histories are ever looked at.
         self._moves: dict[str, list[tuple[Any, ...]]] = {}
         self._keys: dict[str, str] = {}
+        self._texts: dict[str, str] = {}
         self._kept_settled = kept_settled
         self._settled: deque[str] = deque()
 
@@ -77,3 +78,11 @@ class MemoryJournal:
         names = [field.name for field in attrs.fields(Move)]
         changes: list[tuple[Any, ...]] = self._moves.get(key, [])
         return tuple(Move(**dict(zip(names, change, strict=True))) for change in changes)
+
+    async def remember(self, name: str, text: str) -> None:
+        """Keep *text* under *name*, in place of what was kept there."""
+        self._texts[name] = text
+
+    async def recall(self, name: str) -> str | None:
+        """Give what is kept under *name*, or None."""
+        return self._texts.get(name)

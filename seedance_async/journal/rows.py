@@ -102,6 +102,12 @@ FORGET = (
 )
 READ_SERVICE = "SELECT value FROM facts WHERE name = 'service'"
 ADD_SERVICE = "INSERT INTO facts VALUES ('service', ?)"
+# Under names of their own, so that nothing that is kept can be taken for the service.
+REMEMBER = (
+    "INSERT INTO facts VALUES ('kept ' || ?, ?)"
+    " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+)
+RECALL = "SELECT value FROM facts WHERE name = 'kept ' || ?"
 READ_MOVES = (
     f"SELECT {', '.join(_MOVE)} FROM moves"  # noqa: S608
     " WHERE place = (SELECT place FROM jobs WHERE key = ?) ORDER BY number"

@@ -252,10 +252,12 @@ class SqliteJournal:
         await self._written(Waiting(record))
 
     async def _written(self, waiting: Waiting) -> Waiting:
-        if self._db is None or self._read_only:
-            task_id = waiting.record.task_id
-            raise JournalError(f"the journal {self.path} is not open for writing", task_id)
+        self._check_writable(waiting.record.task_id)
         return await self._commits.add(waiting)
+
+    def _check_writable(self, task_id: str | None = None) -> None:
+        if self._db is None or self._read_only:
+            raise JournalError(f"the journal {self.path} is not open for writing", task_id)
 
     async def _write(self, group: Sequence[Waiting]) -> None:
         news = [waiting for waiting in group if waiting.is_new]
@@ -336,6 +338,28 @@ class SqliteJournal:
             JournalError: The file cannot be read.
         """
         return [rows.read_move(row) for row in await self._read(rows.READ_MOVES, key)]
+
+    async def remember(self, name: str, text: str) -> None:
+        """Keep *text* under *name*, in place of what was kept there.
+
+        Raises:
+            JournalError: It could not be written.
+        """
+        self._check_writable()
+        await finish(self._remember(name, text))
+
+    async def _remember(self, name: str, text: str) -> None:
+        async with self._commits.sole_writer(), self._transaction() as db:
+            await db.execute_fetchall(rows.REMEMBER, (name, text))
+
+    async def recall(self, name: str) -> str | None:
+        """Give what is kept under *name*; None for nothing.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        kept = [text for (text,) in await self._read(rows.RECALL, name)]
+        return kept[0] if kept else None
 
     async def _jobs(self, query: str, value: str) -> list[JobRecord]:
         return [self._job(row) for _, *row in await self._read(query, value)]
