@@ -154,7 +154,7 @@ def run(*, quick: bool, rounds: int, clients: Sequence[str] | None) -> Section:
     return Section(
         "cpu",
         "CPU and wall time for each API call",
-        "A job is one create and four queries, for everybody; the time is that of the client's "
+        "A job is one create and five queries, for everybody; the time is that of the client's "
         "process, user and system, all threads, over the calls that the server counted. Up to 200 "
         f"in flight each waits {BUSY_S * 1e3:g} ms between two queries, so that the client's own "
         "work is all there is; from 2,000 on, jobs wait so long that 2,500 a second are asked "

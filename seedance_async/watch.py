@@ -31,6 +31,7 @@ class Watch:
         course: What was seen of the task, in the record of how long tasks take.
         due: When to ask next, in seconds on the caller's steady clock, never past the deadline.
         again: The failure that the last reply was; None after an answer about the task.
+        ended: Whether the task has ended, well or not.
     """
 
     # A batch has one for each job that waits.
@@ -46,6 +47,7 @@ class Watch:
         "again",
         "course",
         "due",
+        "ended",
         "task",
         "task_id",
     )
@@ -65,6 +67,7 @@ class Watch:
     ) -> None:
         self.task_id = task_id
         self.task = task
+        self.ended: bool = _has_ended(task)
         self.due: float = now
         self.again: Again | None = None
         self._pacing = pacing
@@ -129,7 +132,7 @@ class Watch:
         self._patience.reset()
         self.again = None
         changed = self.task is None or self.task.status != verdict.status
-        self.task = verdict
+        self.task, self.ended = verdict, _has_ended(verdict)
         self._learn(verdict, now, wall)
         if not self.ended:
             hint_s = wire.retry_after_s(reply.headers, wall) if isinstance(reply, Answer) else None
@@ -153,11 +156,6 @@ class Watch:
         if self._is_age_known:
             self.course.saw(Seen.ENDED if self.ended else _SEEN[task.status], self.age_s(now))
 
-    @property
-    def ended(self) -> bool:
-        """Whether the task has ended, well or not."""
-        return self.task is not None and phase(self.task) in (Phase.COMPLETED, Phase.FAILED)
-
     def timeout(self) -> WaitTimeout:
         """Make the error for a wait that is over before the task is."""
         status = None if self.task is None else self.task.status
@@ -166,6 +164,10 @@ class Watch:
         why = f"; the last query failed: {self.again.error.message}" if self.again else ""
         end = "; the task lives on" if status else ""
         return WaitTimeout(f"{waited} of waiting, {seen}{why}{end}", self.task_id, status)
+
+
+def _has_ended(task: TaskState | None) -> bool:
+    return task is not None and phase(task) in (Phase.COMPLETED, Phase.FAILED)
 
 
 _SEEN = {"queued": Seen.QUEUED, "processing": Seen.RUNNING}
