@@ -81,14 +81,14 @@ class Taken:
         standing: What decides about its turns.
         is_known: Whether it was sent before this call.
         hint_s: When to ask first, in seconds, if the create's answer said.
-        at: When that was, on the event loop's clock.
+        at: When that was, on the event loop's clock; of no meaning for one that is known.
     """
 
     job: TrackedJob
     standing: Standing
     is_known: bool = False
     hint_s: float | None = None
-    at: float = attrs.field(factory=anyio.current_time)
+    at: float = 0.0
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
@@ -160,7 +160,7 @@ class Calls:
                 await self.ledger.move(tracked, JobState.PLANNED)
             if tracked.record.state in (JobState.PLANNED, JobState.UNKNOWN):
                 hint_s = await self._submit(tracked, standing)
-                return Taken(job=tracked, standing=standing, hint_s=hint_s)
+                return Taken(job=tracked, standing=standing, hint_s=hint_s, at=self.clock())
             if record.state is JobState.SUBMITTED and record.task_id is not None:
                 self.turns.adopt(tracked, record.task_id, standing)
         self.events.emit(Resumed(key=key, task_id=record.task_id, status=record.task_status))

@@ -14,6 +14,7 @@ from yarl import URL
 
 from seedance_async import wire
 from seedance_async.account import Account
+from seedance_async.cutoff import Cutoff
 from seedance_async.paid import is_ours
 from seedance_async.wire import Answer, NoAnswer
 
@@ -22,6 +23,7 @@ from seedance_async.wire import Answer, NoAnswer
 DEFAULT_TIMEOUT = aiohttp.ClientTimeout(total=60, connect=30, sock_connect=15)
 # An answer is a few hundred bytes; our choice of what is no answer of this API any more.
 _MAX_BODY_BYTES = 1 << 20
+_FOR_EVER_S = 1e9
 _NOTHING_SENT = (
     aiohttp.ClientConnectorError,  # DNS, connect, TLS
     aiohttp.ConnectionTimeoutError,
@@ -55,13 +57,14 @@ class Transport:
             {**headers, "Content-Type": "application/json; charset=utf-8"}
         )
         self._timeout = timeout
-        # What a query's timeout proves does not matter, and each timer costs.
-        self._query_timeout = attrs.evolve(timeout, connect=None)
+        # What a query's timeout proves does not matter, so that the cheaper one does.
+        self._query_timeout = attrs.evolve(timeout, total=None, connect=None)
+        self._queries = Cutoff(timeout.total or _FOR_EVER_S)
 
     @property
     def longest_s(self) -> float:
-        """The longest that a call takes, in seconds."""
-        return self._timeout.total or float("inf")
+        """The longest that a query takes, in seconds."""
+        return self._queries.longest_s
 
     @property
     def api_key(self) -> str:
@@ -75,7 +78,11 @@ class Transport:
     async def query(self, task_id: str) -> Answer | NoAnswer:
         """Ask about a task."""
         path = f"{wire.RESULT_PATH}/{wire.quote_id(task_id)}"
-        return await self._send("GET", path, self._query_timeout)
+        try:
+            with self._queries.call():
+                return await self._send("GET", path, self._query_timeout)
+        except TimeoutError as exc:
+            return NoAnswer(sent=True, reason=_reason(exc))
 
     async def _send(
         self, method: str, path: str, bounds: aiohttp.ClientTimeout, body: bytes | None = None
