@@ -65,15 +65,15 @@ class Watch:
         task: TaskState | None = None,
         secrets: Sequence[str] = (),
     ) -> None:
-        self.task_id = task_id
-        self.task = task
+        self.task_id: str = task_id
+        self.task: TaskState | None = task
         self.ended: bool = _has_ended(task)
         self.due: float = now
         self.again: Again | None = None
         self._pacing = pacing
         self._patience = Patience(retries, retries.query_patience_s)
         self._secrets = secrets
-        self.course = course
+        self.course: Course = course
         self._accepted = now if accepted is None else accepted
         self._is_age_known = accepted is not None
         self._timeout_s = timeout_s
