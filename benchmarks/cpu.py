@@ -13,14 +13,19 @@ Key = tuple[str, int]  # a contender's name, and how many jobs in flight
 
 @dataclass(frozen=True)
 class Load:
-    """So many in flight, and how much there is to do; peers get less, for the sake of time."""
+    """So many in flight, and how much there is to do; others get less, for the sake of time.
+
+    Attributes:
+        other_rounds: For those who stand in no promise at this load.
+    """
 
     in_flight: int
     jobs: int
     peer_jobs: int
     interval_s: float
-    peer_rounds: int | None = None  # None: as many as the others
-    timeout_s: float = 180.0
+    promised: frozenset[str]
+    other_rounds: int = 2
+    timeout_s: float = 120.0
 
 
 # Asking without pause: the client's own work is all there is.
@@ -30,11 +35,19 @@ BUSY_S = 0.001
 def waiting(in_flight: int) -> Load:
     """Give a load where every job waits and 2,500 a second are asked about, however many."""
     interval_s = in_flight / 2500
-    return Load(in_flight, in_flight, in_flight, interval_s, peer_rounds=1)
+    promised = frozenset({rig.OURS.name})
+    return Load(in_flight, in_flight, in_flight, interval_s, promised, other_rounds=1)
 
 
-FULL = (Load(20, 1000, 200, BUSY_S), Load(200, 4000, 600, BUSY_S), waiting(2000), waiting(10_000))
-QUICK = (Load(20, 200, 40, BUSY_S), Load(200, 800, 200, BUSY_S))
+LIGHT = frozenset({rig.OURS.name, rig.SQLITE.name, rig.RAW.name, rig.BY_HAND.name})
+BOTH = frozenset({rig.OURS.name, rig.RAW.name, rig.OPENAI.name})
+FULL = (
+    Load(20, 1000, 100, BUSY_S, BOTH),
+    Load(200, 4000, 300, BUSY_S, LIGHT | BOTH),
+    waiting(2000),
+    waiting(10_000),
+)
+QUICK = (Load(20, 200, 40, BUSY_S, BOTH), Load(200, 800, 200, BUSY_S, LIGHT | BOTH))
 FEW, MANY, CROWD, HUGE = 20, 200, 2000, 10_000
 
 
@@ -68,7 +81,7 @@ def measure_one(
     runs: Runs, who: rig.Contender, server: rig.Server, load: Load, number: int
 ) -> None:
     key = who.name, load.in_flight
-    is_over = not who.is_light and load.peer_rounds is not None and number >= load.peer_rounds
+    is_over = who.name not in load.promised and number >= load.other_rounds
     if is_over or key in runs.skipped:
         return
     jobs = load.jobs if who.is_light else load.peer_jobs

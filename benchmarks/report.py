@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import math
 import platform
 from collections.abc import Iterable, Sequence
@@ -70,6 +71,20 @@ class Section:
     verdicts: list[Verdict] = field(default_factory=list)
     plots: list[Plot] = field(default_factory=list)
     raw: Any = None
+
+
+def merged(file: Path, new: Sequence[Section], order: Sequence[str]) -> list[Section]:
+    """Give *new*, and what *file* has of the sections that were not measured now."""
+    old = json.loads(file.read_text())["sections"] if file.exists() else []
+    found = {told["name"]: _section(told) for told in old} | {each.name: each for each in new}
+    return sorted(found.values(), key=lambda section: order.index(section.name))
+
+
+def _section(told: dict[str, Any]) -> Section:
+    parts = {"tables": Table, "verdicts": Verdict, "plots": Plot}
+    return Section(
+        **told | {name: [kind(**each) for each in told[name]] for name, kind in parts.items()}
+    )
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -24,7 +24,11 @@ DOCS = environments.ROOT / "docs" / "benchmarks"
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default=",".join(SECTIONS), help="sections, with commas between")
+    parser.add_argument(
+        "--only",
+        default=",".join(SECTIONS),
+        help="sections, with commas between; the others stay as they were measured last",
+    )
     parser.add_argument("--quick", action="store_true", help="small sizes; for a look, no result")
     parser.add_argument("--rounds", type=int, help="7, or 2 with --quick")
     parser.add_argument("--clients", help="only these files of clients/, with commas between")
@@ -37,6 +41,7 @@ def parsed() -> argparse.Namespace:
 def write(sections: list[report.Section], facts: dict[str, object], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "results.json"
+    sections = report.merged(file, sections, SECTIONS)
     told = {**facts, "sections": [asdict(section) for section in sections]}
     file.write_text(json.dumps(told, indent=1) + "\n")
     (folder / "results.md").write_text(report.page(sections, facts))

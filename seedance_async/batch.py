@@ -399,21 +399,20 @@ class _Scheduler:
         waiting = self._waiting(to_come)
         if waiting is None:
             return None
+        assert self._standing is not None  # noqa: S101 -- for the types: it was started
         jobs, now = self._in_flight + waiting, anyio.current_time()
-        slots = min(self._max_in_flight, self._calls.turns.room)
+        slots = min(self._max_in_flight, self._calls.turns.room_of(self._standing.flow))
         step = stride(min(max(slots, self._in_flight), jobs))
         sample = list(itertools.islice(self._flying, 0, None, step))
         fresh = [self._fresh_course(entry) for entry in sample]
         running = [
-            (fresh[place], 0.0)  # the provider has not accepted it yet
-            if entry.watch is None
-            else (entry.watch.course, entry.watch.age_s(now))
-            for place, entry in enumerate(sample)
+            (entry.watch.course, entry.watch.age_s(now)) for entry in sample if entry.watch
         ]
         ahead = Ahead(
             running=running,
             fresh=fresh or [self._calls.learned.turnarounds.course(None)],
-            waiting=waiting,
+            # Those that the provider has not accepted yet may have to wait for their turn.
+            waiting=waiting + (len(sample) - len(running)) * step,
             slots=slots,
             stride=step,
             gap_s=self._calls.turns.create_gap_s,

@@ -427,7 +427,9 @@ class Calls:
         if watch.again is not None:
             self._throttled(key_in(job), watch.task_id, watch.again, watch.due - now)
         if changed and watch.task is not None:
-            await self._changed(job, watch.task)
+            # What was read in time counts, also where a deadline passes while it is written down.
+            with anyio.CancelScope(shield=True):
+                await self._changed(job, watch.task)
         if watch.ended:
             await self.learned.task_ended()
         return changed

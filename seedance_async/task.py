@@ -80,7 +80,8 @@ class VideoTask:
         Returns:
             Seconds from now, with a range; all 0 for a task that is known to have ended.
         """
-        if self.state is not None and phase(self.state) in (Phase.COMPLETED, Phase.FAILED):
+        known = (self.state, self._job.record.task if self._job else None)
+        if any(task and phase(task) in (Phase.COMPLETED, Phase.FAILED) for task in known):
             return OVER
         course = self._course
         if course is None:

@@ -20,6 +20,7 @@ _VERSION = 1
 _MARGIN = 3.0  # nats by which the clock since ``queued`` must have foretold better; our choice
 _MOST_NATS = 3.0  # that one sighting may count, so that no single oddity decides
 _KEPT_SCORE = 0.99  # of what the clocks have shown, at each end of a task
+_OWN_JOBS = 40  # ends from which on the prior, worth four, matters little; our choice
 _STALE = 256  # sightings, at the most, that a forecast may be behind; our choice
 
 
@@ -42,19 +43,28 @@ class _Kind:
         self.score = 0.0  # nats by which the second clock has foretold better
         self._sightings = self._news = 0
         self._forecasts: tuple[Forecast, Forecast] | None = None
+        self._went_by: tuple[Forecast, Forecast] | None = None
+        self._text: str | None = None
 
     def forecasts(self) -> tuple[Forecast, Forecast]:
         """Give what is expected by age, and by the time since it was last seen queued."""
-        if self._forecasts is None or self._news > min(self._sightings // 24, _STALE):
-            prior_by_age, prior_by_queue = self._prior()
+        if self._forecasts is None or self._is_stale(self._forecasts):
+            self._went_by = prior_by_age, prior_by_queue = self._prior()
             by_age = by_queue = self.by_age.forecast(prior_by_age)
             if self.by_queue is not None:
                 by_queue = self.by_queue.forecast(prior_by_queue, restarts=True)
             self._forecasts, self._news = (by_age, by_queue), 0
         return self._forecasts
 
+    def _is_stale(self, forecasts: tuple[Forecast, Forecast]) -> bool:
+        if self._news > min(self._sightings // 24, _STALE):
+            return True
+        # With little evidence of its own, it follows what it falls back to.
+        return forecasts[0].jobs < _OWN_JOBS and self._prior() is not self._went_by
+
     def saw(self, seen: Seen, seen_s: float, age_s: float, queued_s: float) -> None:
         """Take in that a task, alive at *seen_s* and queued at *queued_s*, gave at *age_s*."""
+        self._text = None
         self._news += 1
         self._sightings += 1
         ended = seen is Seen.ENDED
@@ -74,9 +84,13 @@ class _Kind:
             if ended:
                 self.score *= _KEPT_SCORE
 
-    def to_json(self) -> dict[str, Any]:
-        by_queue = None if self.by_queue is None else self.by_queue.to_json()
-        return {"age": self.by_age.to_json(), "queue": by_queue, "score": round(self.score, 2)}
+    def to_json(self) -> str:
+        if self._text is None:  # most kinds have no news from one time to the next
+            by_queue = None if self.by_queue is None else self.by_queue.to_json()
+            score = round(self.score, 2)
+            kept = {"age": self.by_age.to_json(), "queue": by_queue, "score": score}
+            self._text = json.dumps(kept, separators=(",", ":"))
+        return self._text
 
     def load(self, kept: Any) -> None:
         """Take over what was kept.
@@ -90,6 +104,7 @@ class _Kind:
         if not math.isfinite(score):
             raise ValueError("not a score")
         self.by_age, self.by_queue, self.score, self._forecasts = by_age, by_queue, score, None
+        self._text = None
         self._sightings = _STALE * _STALE
 
 
@@ -204,19 +219,28 @@ class Turnarounds:
         self, model: str | None, duration: int | None
     ) -> Callable[[], tuple[Forecast, Forecast]]:
         if duration is None:
-            return lambda: (published(model), published(model))
+            estimate = (published(model), published(model))
+            return lambda: estimate
         shared, bins = self._kind(model, None), shift_of(duration)
+        came_from: tuple[Forecast, Forecast] | None = None
+        shifted = shared.forecasts()
 
         def longer() -> tuple[Forecast, Forecast]:
-            by_age, by_queue = shared.forecasts()
-            return by_age.shifted(bins), by_queue.shifted(bins)
+            nonlocal came_from, shifted
+            by_age, by_queue = forecasts = shared.forecasts()
+            if forecasts is not came_from:
+                came_from, shifted = forecasts, (by_age.shifted(bins), by_queue.shifted(bins))
+            return shifted
 
         return longer
 
     def to_json(self) -> str:
         """Write all of it down, in one line."""
-        kinds = [[*key, kind.to_json()] for key, kind in self._kinds.items()]
-        return json.dumps({"version": _VERSION, "kinds": kinds}, separators=(",", ":"))
+        kinds = ",".join(
+            f"[{json.dumps(model)},{json.dumps(duration)},{kind.to_json()}]"
+            for (model, duration), kind in self._kinds.items()
+        )
+        return f'{{"version":{_VERSION},"kinds":[{kinds}]}}'
 
     @classmethod
     def from_json(cls, text: str | bytes | None) -> Turnarounds:

@@ -150,10 +150,12 @@ class Turns:
 
     # ---- creating
 
-    @property
-    def room(self) -> int:
-        """How many jobs may be in flight now, by what the user allows and the provider takes."""
-        return self._room
+    def room_of(self, flow: Flow) -> int:
+        """Tell how many jobs of *flow* may be in flight, as long as the others have what they have.
+
+        By what the user allows and the provider takes; at least 1.
+        """
+        return max(self._room - (self._places.taken - flow.in_flight), 1)
 
     @property
     def create_gap_s(self) -> float:

@@ -6,6 +6,7 @@ Used by a single wait and by a batch alike, which do the asking and the sleeping
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Sequence
 
 import attrs
@@ -100,7 +101,10 @@ class Watch:
             jitter=jitter,
             course=self.course,
         )
-        self.due = min(now + self._pacing.delay_s(waiting), self._deadline)
+        delay_s = self._pacing.delay_s(waiting)
+        if math.isnan(delay_s):  # which is neither before nor behind a deadline
+            raise ValueError("the pacing gave a delay that is not a number")
+        self.due = min(now + max(delay_s, 0.0), self._deadline)
 
     def read(self, reply: Reply, now: float, wall: dt.datetime, jitter: float) -> bool:
         """Take in the reply to a query.

@@ -548,3 +548,22 @@ async def test_a_deadline_is_waited_for_without_a_storm_of_queries(
     report = await session.run_batch(requests(3), timeout_s=12.3456)
     assert report.counts[OutcomeStatus.UNKNOWN] == 3
     assert emulator.stats.queries <= 9
+
+
+async def test_a_pacing_that_gives_no_number_ends_its_own_job_alone(emulator: Emulator) -> None:
+    class Once:
+        calls = 0
+
+        def delay_s(self, waiting: Any) -> float:
+            self.calls += 1
+            return float("nan") if self.calls == 3 else 5.0
+
+    async with SeedanceSession(
+        emulator.api_key, base_url=emulator.base_url, pacing=Once()
+    ) as session:
+        with anyio.fail_after(3600):
+            report = await session.run_batch(requests(6), max_in_flight=3)
+    assert report.counts[OutcomeStatus.COMPLETED] == 5
+    (lost,) = (each for each in report.outcomes if not each.ok)
+    assert lost.status is OutcomeStatus.UNKNOWN
+    assert lost.task_id in emulator.accepted_ids

@@ -17,7 +17,7 @@ from conftest import DONE, TASK_ID, ScriptedApi, task_json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seedance_async import Estimate, Fixed, SeedanceSession, VideoRequest
+from seedance_async import Estimate, Fixed, Limits, SeedanceSession, VideoRequest
 from seedance_async.batch import Outcomes
 from seedance_async.emulator import Emulator
 from seedance_async.estimate import OVER, Ahead, of_task, stride
@@ -288,3 +288,20 @@ async def test_most_batches_end_within_the_range(
             )
             hits[share] += estimate.low_s <= end_s - at_s <= estimate.high_s
     assert min(hits.values()) >= 0.8 * SEEDS, hits
+
+
+async def test_jobs_that_wait_for_their_turn_are_not_taken_for_running(emulator: Emulator) -> None:
+    """A batch may ask for more at once than its session allows, or than the account takes."""
+    limits = Limits(max_in_flight=2)
+    async with (
+        SeedanceSession(emulator.api_key, base_url=emulator.base_url, limits=limits) as session,
+        session.batch(requests(24), max_in_flight=20) as outcomes,
+    ):
+        seen = [
+            (now(), estimate.remaining_s)
+            async for _ in outcomes
+            if (estimate := outcomes.estimate())
+        ]
+    end_s = now()
+    for at_s, remaining_s in seen[2:-4]:
+        assert remaining_s == pytest.approx(end_s - at_s, rel=0.6)

@@ -1121,3 +1121,21 @@ async def test_a_failure_with_the_body_of_the_answer_before_is_a_failure(
     with scripted.subscribe(seen.append):
         await scripted.generate(request_)
     assert len([event for event in seen if isinstance(event, Throttled)]) == 1
+
+
+async def test_what_was_read_in_time_counts_though_it_is_written_down_behind_the_deadline(
+    api: ScriptedApi, request_: VideoRequest
+) -> None:
+    class Slow(MemoryJournal):
+        async def put(self, record: JobRecord) -> None:
+            if record.state is JobState.COMPLETED:
+                await anyio.sleep(30)
+            await super().put(record)
+
+    async with SeedanceSession(
+        "key", base_url=api.base_url, pacing=Fixed(5), journal=Slow()
+    ) as session:
+        task = await session.submit(request_)
+        assert (await task.wait(timeout_s=6)).id == TASK_ID
+        assert await states(session) == [("completed", TASK_ID)]
+        assert task.estimate().high_s == 0

@@ -261,3 +261,13 @@ def test_old_evidence_fades_for_ever_without_overflowing() -> None:
     forecast: Forecast = table.forecast(published(STANDARD))
     assert forecast.jobs == pytest.approx(1 / (1 - 0.992), rel=0.02)
     assert 100 < forecast.remaining_s(0, 0.5) < 110
+
+
+def test_a_duration_that_nobody_saw_yet_follows_its_model() -> None:
+    record = Turnarounds()
+    before_s = record.course(FAST, 15).remaining_s(0)
+    for _ in range(50):
+        course = record.course(FAST, 5)
+        course.saw(Seen.RUNNING, 580)
+        course.saw(Seen.ENDED, 600)
+    assert record.course(FAST, 15).remaining_s(0) > 3 * before_s
