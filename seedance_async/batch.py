@@ -405,9 +405,7 @@ class _Scheduler:
         step = stride(min(max(slots, self._in_flight), jobs))
         sample = list(itertools.islice(self._flying, 0, None, step))
         fresh = [self._fresh_course(entry) for entry in sample]
-        running = [
-            (entry.watch.course, entry.watch.age_s(now)) for entry in sample if entry.watch
-        ]
+        running = [(entry.watch.course, entry.watch.age_s(now)) for entry in sample if entry.watch]
         ahead = Ahead(
             running=running,
             fresh=fresh or [self._calls.learned.turnarounds.course(None)],
@@ -458,8 +456,8 @@ class _Scheduler:
         else:
             del self._flying[entry]
             self._in_flight -= 1
-            # Nobody asks about it any more, however it stands.
-            self._calls.turns.gone(entry.task_id or (error.task_id if error else None))
+            # The batch asks about it no more, however it stands.
+            self._calls.turns.given_up(entry.task_id or (error.task_id if error else None))
         job = entry.job
         self._outcomes.append(
             Outcome(

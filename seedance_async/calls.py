@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Literal, get_args
@@ -19,9 +20,9 @@ import attrs
 
 from seedance_async import wire
 from seedance_async.admission import Passage
+from seedance_async.agenda import Agenda
 from seedance_async.errors import (
     JournalError,
-    RateLimited,
     SeedanceError,
     SubmissionUnknown,
 )
@@ -41,7 +42,7 @@ from seedance_async.learned import Learned
 from seedance_async.ledger import Ledger, TrackedJob, key_in, utc_now
 from seedance_async.lifecycle import LEFT, JobRecord, JobState, Phase, phase
 from seedance_async.pacing import Pacing
-from seedance_async.paid import finish
+from seedance_async.paid import finish, is_ours
 from seedance_async.places import Place
 from seedance_async.request import Job, VideoRequest, secrets
 from seedance_async.retry import Again, Patience, Retries, judge_create
@@ -177,7 +178,7 @@ class Calls:
         patience = Patience(self.retries, self.retries.create_patience_s)
         number, began = self.turns.number(), self.clock()
         while True:
-            place = await self._turn_to_create(job, standing, number)
+            place = await self._turn_to_create(job, standing, number, began)
             try:
                 # A cancellation that is under way already is honoured here: nothing is paid yet.
                 await _honour_cancellation()
@@ -197,57 +198,68 @@ class Calls:
                 raise
             self._throttled(job.key, None, again, self.turns.creates_open_in_s(now))
 
-    async def _turn_to_create(self, job: TrackedJob, standing: Standing, number: int) -> Place:
-        """Wait for a turn; give up unsent behind a gate that opens only after all patience."""
-        closed_s = self.turns.creates_told_s(self.clock())
-        if closed_s > self.retries.create_patience_s:
-            message = (
-                f"the provider asked to wait {closed_s:.0f} s more, longer than patience lasts"
-            )
-            error = RateLimited(message, None, None, closed_s)
+    async def _turn_to_create(
+        self, job: TrackedJob, standing: Standing, number: int, began: float
+    ) -> Place:
+        """Wait for a turn; a job that gives up unsent has failed, and may be sent again."""
+        try:
+            return await self.turns.to_create(standing, number, self._look_after, began=began)
+        except SeedanceError as error:
             await self._failed(job, error)
-            raise error
-        return await self.turns.to_create(standing, number, self._look_after)
+            raise
 
     async def _look_after(self) -> None:
-        """Ask about tasks that nobody waits for, when they are due, as long as there are any.
+        """Ask about tasks that nobody waits for, when they are due, until cancelled.
 
         Their ends make room for those who wait for it.
         """
-        while places := self.turns.neglected:
-            due, place = min(
-                ((self._watch_over(place).due, place) for place in places),
-                key=lambda each: each[0],
-            )
-            await anyio.sleep_until(due)
-            if place in self.turns.neglected:
-                await self._look_at(place)
+        agenda, noted = Agenda[Place](), set[Place]()
+
+        def note(place: Place) -> None:
+            if place not in noted:
+                noted.add(place)
+                # There may be thousands that are not planned: each has a turn of its own for it.
+                agenda.put(0.0 if place.watch is None else place.watch.due, place)
+
+        with self.turns.telling_of_neglect(note):
+            while True:
+                place = await agenda.take()
+                if place in self.turns.neglected:
+                    await self._look_at(place)
+                noted.remove(place)
+                if place in self.turns.neglected:
+                    note(place)
 
     async def _look_at(self, place: Place) -> None:
+        """Plan when to ask about a task, or ask."""
         try:
-            await self.ask(self._watch_over(place), place.job, place.standing)
+            if place.watch is None:
+                place.watch = self._watch_over(place)
+                return
+            await self.ask(place.watch, place.job, place.standing)
+            _check_due(place.watch)
         # Also a bug, ours or in a pacing of the user's: whoever is waiting here has another job.
-        except Exception as error:  # noqa: BLE001
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and is_ours(error):
+                raise
             _log.warning("task %s is not looked after any more: %r", place.task_id, error)
-            self.turns.gone(place.task_id)
+            if place in self.turns.neglected:
+                self.turns.given_up(place.task_id)
 
     def _watch_over(self, place: Place) -> Watch:
-        if place.watch is None:
-            assert place.job is not None and place.task_id is not None  # noqa: S101, PT018
-            record, is_known = place.job.record, place.was_known
-            place.watch = self.watch(
-                place.task_id,
-                record.request,
-                None,
-                task=record.task,
-                accepted=None if is_known else place.since,
-            )
-            if not is_known:
-                try:
-                    place.watch.plan(place.since, self.jitter(), place.hint_s)
-                except Exception:  # noqa: BLE001 -- as above
-                    _log.warning("task %s is asked about at once", place.task_id)
-        return place.watch
+        assert place.job is not None and place.task_id is not None  # noqa: S101, PT018
+        record, is_known = place.job.record, place.was_known
+        accepted = None if is_known else place.since
+        watch = self.watch(place.task_id, record.request, None, task=record.task, accepted=accepted)
+        at_once = watch.due
+        if not is_known:
+            try:
+                watch.plan(place.since, self.jitter(), place.hint_s)
+                _check_due(watch)
+            except Exception:  # noqa: BLE001 -- as above
+                watch.due = at_once
+                _log.warning("task %s is asked about at once", place.task_id)
+        return watch
 
     async def _create(self, job: TrackedJob, place: Place) -> float | Again | None:
         """Take the paid step once; to be run by ``finish`` alone.
@@ -453,6 +465,11 @@ class Calls:
             self.events.emit(Completed(key=key, task_id=task.id))
         elif state is JobState.FAILED:
             self.events.emit(Failed(key=key, task_id=task.id, reason=reason))
+
+
+def _check_due(watch: Watch) -> None:
+    if not math.isfinite(watch.due):
+        raise ValueError(f"the pacing plans the next query for {watch.due}")
 
 
 async def _honour_cancellation() -> None:

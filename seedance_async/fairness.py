@@ -6,7 +6,7 @@ Strictly by priority, then fair between flows, then first come, first served.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 import attrs
@@ -100,6 +100,12 @@ class Line(Generic[W]):
             del self._waiting[priority][flow]
             if not self._waiting[priority]:
                 del self._waiting[priority]
+
+    def __iter__(self) -> Iterator[W]:
+        """Give all who wait, in no order that means anything."""
+        for flows in self._waiting.values():
+            for line in flows.values():
+                yield from line
 
     def first(self) -> W | None:
         """Tell whose turn is next; None if nobody waits."""

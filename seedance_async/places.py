@@ -5,6 +5,9 @@ Bookkeeping alone; ``turns`` decides what follows from it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+
 import attrs
 
 from seedance_async.admission import Passage
@@ -26,6 +29,9 @@ class Place:
         was_known: Whether it was at the provider before this session.
         passage: How it went through the lane; None for one that was at the provider already.
         was_last: Whether it was the last place that was free.
+        was_sent: Whether its create left.
+        was_refused: Whether its create came back with nothing accepted.
+        is_taken: Whether it counts.
         waiting: How many coroutines wait for its end.
         watch: The wait of whoever asks for want of a free place.
     """
@@ -39,6 +45,7 @@ class Place:
     passage: Passage | None = None
     was_last: bool = False
     was_sent: bool = False
+    was_refused: bool = False
     is_taken: bool = True
     waiting: int = 0
     watch: Watch | None = None
@@ -51,13 +58,16 @@ class Places:
         taken: How many are taken, by creates on their way as well.
         accepted: How many are taken by tasks that the provider has.
         attended: The flows whose tasks are all waited for.
+        tell: Called with each place of whose task nobody waits any more.
     """
 
     def __init__(self) -> None:
         self.taken: int = 0
         self.accepted: int = 0
         self.attended: set[Flow] = set()
+        self.tell: Callable[[Place], None] | None = None
         self._by_task: dict[str, Place] = {}
+        self._given_up: dict[str, Place] = {}
         self._neglected: set[Place] = set()
 
     def take(self, standing: Standing, passage: Passage | None) -> Place:
@@ -71,6 +81,7 @@ class Places:
         # The answers are not to be trusted: an id may come twice.
         if (former := self._by_task.get(task_id)) is not None:
             self.free(former)
+        self._given_up.pop(task_id, None)
         self._by_task[task_id] = place
         place.task_id = task_id
         self.accepted += 1
@@ -84,10 +95,33 @@ class Places:
             place.job, place.was_known = job, True
             self.enter(place, task_id)
         elif standing.flow in self.attended:
-            self._count(place, -1)
-            place.standing = standing
+            self.move(place, standing)
+
+    def move(self, place: Place, standing: Standing) -> None:
+        """Give a place to another flow."""
+        self._count(place, -1)
+        place.standing = standing
+        self._count(place, 1)
+        self._look_at(place)
+
+    def give_up(self, place: Place) -> None:
+        """Free the place of a task that goes on; whoever waits for it again takes it ``again``."""
+        self.free(place)
+        if place.task_id is not None:
+            self._given_up[place.task_id] = place
+
+    def again(self, task_id: str) -> Place | None:
+        """Take the place of a task again that was given up; None if none was, or it has ended."""
+        place = self._given_up.pop(task_id, None)
+        if place is not None:
+            place.is_taken, place.watch = True, None
             self._count(place, 1)
-            self._look_at(place)
+            self.enter(place, task_id)
+        return place
+
+    def forget(self, task_id: str) -> None:
+        """Note that a task has ended: nobody takes a place for it again."""
+        self._given_up.pop(task_id, None)
 
     def free(self, place: Place) -> None:
         """Free a place; may be told again."""
@@ -117,16 +151,18 @@ class Places:
                 self._look_at(place)
 
     @property
-    def neglected(self) -> frozenset[Place]:
-        """The places of tasks for whose ends nobody waits."""
-        return frozenset(self._neglected)
+    def neglected(self) -> AbstractSet[Place]:
+        """The places of tasks for whose ends nobody waits, as they are now and later."""
+        return self._neglected
 
     def _look_at(self, place: Place) -> None:
         is_waited_for = place.waiting > 0 or place.standing.flow in self.attended
-        if place.is_taken and not is_waited_for:
-            self._neglected.add(place)
-        else:
+        if is_waited_for or not place.is_taken:
             self._neglected.discard(place)
+        elif place not in self._neglected:
+            self._neglected.add(place)
+            if self.tell is not None:
+                self.tell(place)
 
     def _count(self, place: Place, by: int) -> None:
         self.taken += by

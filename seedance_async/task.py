@@ -5,13 +5,11 @@ The waiting itself is decided in ``watch``; what lives here is the loop around i
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import anyio
 
 from seedance_async.calls import Calls, Taken
-from seedance_async.errors import SeedanceError
 from seedance_async.estimate import OVER, Estimate, of_task
 from seedance_async.ledger import TrackedJob, utc_now
 from seedance_async.lifecycle import Phase, phase
@@ -120,9 +118,11 @@ class VideoTask:
             SeedanceError: Queries failed for too long in a row; the task lives on as well.
         """
         watch = await self._watch(timeout_s)
-        with self._waiting():
-            while not watch.ended:
-                await self._step(watch)
+        # One that is known to have ended takes no place.
+        if not watch.ended:
+            with self._calls.turns.waiting_for(self.id):
+                while not watch.ended:
+                    await self._step(watch)
         return self._calls.fetches.video(watch, self._job)
 
     async def updates(self, timeout_s: float | None = DEFAULT_WAIT_S) -> AsyncIterator[TaskState]:
@@ -142,7 +142,7 @@ class VideoTask:
             yield self.state
         while not watch.ended:
             # Not around the whole: whoever does not come back for more waits no longer.
-            with self._waiting():
+            with self._calls.turns.waiting_for(self.id):
                 changed = await self._step(watch)
             if changed and self.state is not None:
                 yield self.state
@@ -177,16 +177,6 @@ class VideoTask:
             watch = self._calls.watch(self.id, self.request, timeout_s, task=self.state)
         self._course = watch.course
         return watch
-
-    @contextlib.contextmanager
-    def _waiting(self) -> Iterator[None]:
-        """Wait for the task's end in the block; who gives up leaves its place to another job."""
-        with self._calls.turns.waiting_for(self.id):
-            try:
-                yield
-            except SeedanceError:
-                self._calls.turns.gone(self.id)
-                raise
 
     async def _step(self, watch: Watch) -> bool:
         with self._calls.operation(self.id):

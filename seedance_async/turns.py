@@ -11,6 +11,7 @@ import contextlib
 import functools
 import itertools
 from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Set as AbstractSet
 
 import attrs
 
@@ -24,6 +25,7 @@ from seedance_async.admission import (
     Limits,
     Passage,
 )
+from seedance_async.errors import RateLimited, SeedanceError, ServiceUnavailable
 from seedance_async.events import LimitsAdapted, Stream
 from seedance_async.fairness import Flow, Standing
 from seedance_async.ledger import TrackedJob
@@ -62,6 +64,8 @@ class Turns:
     ) -> None:
         self.singles: Flow = Flow()
         self._limits = limits
+        self._patience_s = retries.create_patience_s
+        self._last_refusal: Again | None = None
         self._events, self._jitter = events, jitter
         self._learned = Adaptation()
         self._creates = Lane(Gate(retries.first_s, retries.cap_s, _NEVER))
@@ -167,16 +171,29 @@ class Turns:
         return next(self._numbers)
 
     async def to_create(
-        self, standing: Standing, number: int, look_after: Callable[[], Awaitable[None]]
+        self,
+        standing: Standing,
+        number: int,
+        look_after: Callable[[], Awaitable[None]],
+        *,
+        began: float,
     ) -> Place:
         """Wait for a place in flight and for the turn to create; to be followed by ``settle``.
 
         Args:
             standing: What decides about the turn.
             number: What ``number`` gave; the same again for a job that was refused.
-            look_after: Asks about the tasks of which ``neglected`` tells, for as long as there
-                are any: run by one of those who wait while no place is free.
+            look_after: Asks about the tasks of which ``neglected`` tells: run by one of those
+                who wait while no place is free, until its turn comes.
+            began: Since when the job is to be sent.
+
+        Raises:
+            RateLimited: It was not sent, since nothing is accepted for longer than patience lasts.
+            ServiceUnavailable: Likewise, by what the last refusal was.
         """
+        error = self._in_vain(began)
+        if error is not None:
+            raise error
         place = self._to_create.at_once(standing)
         if place is not None:
             return place
@@ -192,7 +209,28 @@ class Turns:
                 # Somebody else may have to go on with it, once this one is out of the way.
                 asyncio.get_running_loop().call_soon(self._call_somebody)
 
-        return await self._to_create.wait(standing, number, errand)
+        in_vain = functools.partial(self._in_vain, began)
+        return await self._to_create.wait(standing, number, errand, in_vain)
+
+    def _in_vain(self, began: float) -> SeedanceError | None:
+        """Give the error of a job that would wait behind the gate for longer than patience lasts.
+
+        The same rule as for those who were refused themselves, see ``Patience``. Who waits for
+        nothing but a free place has no patience to lose.
+        """
+        last, now = self._last_refusal, asyncio.get_running_loop().time()
+        if last is None:
+            return None
+        refused_since = None if self._places.taken >= self._room else self.refused_since
+        since = now if refused_since is None else max(began, refused_since)
+        left_s, told_s = since + self._patience_s - now, self.creates_told_s(now)
+        if told_s > max(left_s, 0):
+            why = f"the provider asked to wait {told_s:.0f} s more, longer than patience lasts"
+        elif left_s < 0:
+            why = f"nothing was accepted for {now - since:.0f} s, longer than patience lasts"
+        else:
+            return None
+        return _unsent(why, last, told_s if told_s > 0 else None)
 
     def creates_open_in_s(self, now: float) -> float:
         """Tell for how long no creates are sent since one was refused; 0 or less if they are."""
@@ -238,6 +276,7 @@ class Turns:
         passage = place.passage
         if passage is None:
             return
+        place.was_refused, self._last_refusal = True, again
         now, gate = asyncio.get_running_loop().time(), self._creates.gate
         is_news = gate.refuse(passage.epoch, now, again.wait_s, self._jitter())
         if is_news and again.is_refusal:
@@ -253,6 +292,10 @@ class Turns:
             place.passage = None
         if place.task_id is None:
             self._places.free(place)
+        # Not before its own place is free: without one, those who wait would have to.
+        if place.was_refused:
+            place.was_refused = False
+            self._to_create.review()
         self._to_create.serve()
 
     def _earliest_create(self, now: float) -> float:
@@ -276,32 +319,72 @@ class Turns:
         self._to_create.serve()
 
     def gone(self, task_id: str | None) -> None:
-        """Free the place of a task: its end was seen, or nobody goes on waiting for it."""
+        """Free the place of a task: its end was seen."""
         place = None if task_id is None else self._places.of(task_id)
         if place is not None:
             self._places.free(place)
-            # Something moves: the provider is merely busy with our own jobs.
-            self._creates.gate.refused_since = None
-            self._to_create.serve()
+            self._has_moved()
+        elif task_id is not None:
+            self._places.forget(task_id)
+
+    def given_up(self, task_id: str | None) -> None:
+        """Note that a batch, or who looks after others' tasks, goes on no longer with a task.
+
+        Its place is free unless somebody else waits for the task.
+        """
+        place = None if task_id is None else self._places.of(task_id)
+        if place is None:
+            return
+        if place.waiting:
+            self._places.move(place, Standing(flow=self.singles))
+        else:
+            self._places.give_up(place)
+            self._has_moved()
+
+    def _has_moved(self) -> None:
+        """Note that a place is free: the provider is merely busy with our own jobs."""
+        self._creates.gate.refused_since = None
+        self._to_create.serve()
 
     @contextlib.contextmanager
     def waiting_for(self, task_id: str) -> Iterator[None]:
-        """Note that the block waits for a task, so that nobody else has to ask about it."""
-        place = self._places.of(task_id)
+        """Note that the block waits for a task, so that nobody else has to ask about it.
+
+        Ended by a ``SeedanceError`` it gives up: the task's place is free, unless somebody else
+        waits, until somebody waits again.
+        """
+        place = self._places.of(task_id) or self._places.again(task_id)
         if place is None:
             yield
             return
         self._places.wait(place, 1)
+        gave_up = False
         try:
             yield
+        except SeedanceError:
+            gave_up = True
+            raise
         finally:
             self._places.wait(place, -1)
+            if gave_up and place in self._places.neglected:
+                self.given_up(task_id)
             self._call_somebody()
 
     @property
-    def neglected(self) -> frozenset[Place]:
-        """The places of tasks for whose ends nobody waits."""
+    def neglected(self) -> AbstractSet[Place]:
+        """The places of tasks for whose ends nobody waits, as they are now and later."""
         return self._places.neglected
+
+    @contextlib.contextmanager
+    def telling_of_neglect(self, tell: Callable[[Place], None]) -> Iterator[None]:
+        """Call *tell* with each place that is neglected, or becomes so inside the block."""
+        for place in self._places.neglected:
+            tell(place)
+        self._places.tell = tell
+        try:
+            yield
+        finally:
+            self._places.tell = None
 
     def _call_somebody(self) -> None:
         """Have one of those who wait for a place look after tasks that nobody waits for."""
@@ -340,3 +423,14 @@ class Turns:
     def _go_and_ask(self, standing: Standing, now: float) -> Passage:
         standing.flow.polled = next(self._polled)
         return self._polls.go(now)
+
+
+def _unsent(why: str, last: Again, told_s: float | None) -> SeedanceError:
+    """Make the error of a job that was not sent, after the refusal of another.
+
+    Of that refusal's words none but our own: the provider's may speak of the other job.
+    """
+    kind = RateLimited if isinstance(last.error, RateLimited) else ServiceUnavailable
+    is_ours = getattr(last.error, "http_status", None) is None
+    words = f" ({last.error.message})" if is_ours else ""
+    return kind(f"not sent: {why}{words}", None, None, told_s)

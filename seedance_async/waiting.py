@@ -24,22 +24,37 @@ class _Waiter(Generic[P]):
     """One coroutine in a line.
 
     Attributes:
-        called: Done when there is something to do: take the permit, or look after others.
+        called: Done when there is something to do: take the permit, leave, or look after others.
+        in_vain: Tells why it should wait no longer, if so.
+        error: Why it was turned away; it is in the line no longer.
         errand: What it does meanwhile, to be cut short by the permit.
     """
 
     standing: Standing
     place: int
     called: asyncio.Future[None]
+    in_vain: Callable[[], Exception | None]
     permit: P | None = None
+    error: Exception | None = None
     errand: anyio.CancelScope | None = None
 
     def call(self) -> None:
         if not self.called.done():
             self.called.set_result(None)
 
+    @property
+    def waits(self) -> bool:
+        return self.permit is None and self.error is None
+
     def serve(self, permit: P) -> None:
         self.permit = permit
+        self._stop_waiting()
+
+    def turn_away(self, error: Exception) -> None:
+        self.error = error
+        self._stop_waiting()
+
+    def _stop_waiting(self) -> None:
         if self.errand is not None:
             self.errand.cancel()
         self.call()
@@ -78,7 +93,11 @@ class Queue(Generic[P]):
         return self._permit(standing, now)
 
     async def wait(
-        self, standing: Standing, place: int, errand: Callable[[], Awaitable[None]] | None = None
+        self,
+        standing: Standing,
+        place: int,
+        errand: Callable[[], Awaitable[None]] | None = None,
+        in_vain: Callable[[], Exception | None] = lambda: None,
     ) -> P:
         """Wait for a turn; whoever is cancelled leaves neither a gap nor a place taken.
 
@@ -86,23 +105,27 @@ class Queue(Generic[P]):
             standing: What decides about it.
             place: The place among those of the same flow.
             errand: What to do meanwhile when called without a permission.
+            in_vain: Gives the error to end with when it should wait no longer; asked by ``review``.
         """
-        loop = asyncio.get_running_loop()
-        waiter = _Waiter[P](standing=standing, place=place, called=loop.create_future())
+        called = asyncio.get_running_loop().create_future()
+        waiter = _Waiter[P](standing=standing, place=place, called=called, in_vain=in_vain)
         self.line.add(waiter)
         self.serve()
         try:
-            while waiter.permit is None:
+            while waiter.waits:
                 await waiter.called
-                if errand is not None and waiter.permit is None:
+                if errand is not None and waiter.waits:
                     await self._run(errand, waiter)
         except BaseException:
             if waiter.permit is not None:
                 self._undo(waiter.permit)
-            else:
+            elif waiter.error is None:
                 self.line.remove(waiter)
             self.serve()
             raise
+        if waiter.permit is None:
+            assert waiter.error is not None  # noqa: S101 -- for the types
+            raise waiter.error
         return waiter.permit
 
     @staticmethod
@@ -112,8 +135,16 @@ class Queue(Generic[P]):
                 await errand()
         finally:
             waiter.errand = None
-        if waiter.permit is None:
+        if waiter.waits:
             waiter.called = asyncio.get_running_loop().create_future()
+
+    def review(self) -> None:
+        """Turn away all who wait in vain."""
+        for waiter in tuple(self.line):
+            error = waiter.in_vain()
+            if error is not None:
+                self.line.remove(waiter)
+                waiter.turn_away(error)
 
     def serve(self) -> None:
         """Let all go whose turn it is, and set the timer for the next one."""

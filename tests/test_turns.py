@@ -23,6 +23,7 @@ from seedance_async import (
     Retries,
     SeedanceError,
     SeedanceSession,
+    ServiceUnavailable,
     SessionClosed,
     VideoRequest,
     WaitTimeout,
@@ -284,6 +285,78 @@ async def test_refusals_without_a_word_are_tried_ever_more_seldom_by_one(
     assert {type(outcome.error) for outcome in report.outcomes} == {RateLimited}
     later = [at for _, at in api.seen if at > 60]
     assert min(after - before for before, after in itertools.pairwise(later)) >= 15
+
+
+# ---- patience of those in the line
+
+
+async def ends_of(session: SeedanceSession, count: int) -> list[tuple[float, SeedanceError]]:
+    ends: list[tuple[float, SeedanceError]] = []
+
+    async def submit(request: VideoRequest) -> None:
+        try:
+            await session.submit(request)
+        except SeedanceError as failed:
+            ends.append((now(), failed))
+
+    async with anyio.create_task_group() as group:
+        for request in requests(count):
+            group.start_soon(submit, request)
+    return ends
+
+
+async def test_nobody_waits_behind_a_gate_that_opens_after_all_patience(api: ScriptedApi) -> None:
+    api.creates = [error(429, Retry_After="86400")]
+    async with SeedanceSession(
+        "key", base_url=api.base_url, limits=Limits(max_in_flight=1)
+    ) as session:
+        ends = await ends_of(session, 3)
+        states = [(job.state, job.task_id) async for job in session.jobs()]
+    assert now() < 5
+    assert [type(failed) for _, failed in ends] == [RateLimited] * 3
+    assert all("not sent" in failed.message for _, failed in ends[1:])
+    assert api.count("POST") == 1
+    assert states == [("failed", None)] * 3
+
+
+async def test_patience_ends_for_all_who_wait_at_once(free_tcp_port: int) -> None:
+    url = f"http://127.0.0.1:{free_tcp_port}"
+    async with SeedanceSession("key", base_url=url) as session:
+        ends = await ends_of(session, 200)
+        assert len(session._turns._to_create.line) == 0
+        assert session._turns._to_create._timer is None
+    assert len(ends) == 200
+    assert {type(failed) for _, failed in ends} == {ServiceUnavailable}
+    assert all("cannot reach" in failed.message for _, failed in ends)
+    assert 1800 <= min(at for at, _ in ends) <= max(at for at, _ in ends) <= 1835
+
+
+async def test_who_looks_after_others_is_turned_away_as_well(api: ScriptedApi, many: Many) -> None:
+    async def refuse_late(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(30)
+        return await error(429, Retry_After="86400")(request)
+
+    api.creates = [many.create, refuse_late]
+    async with SeedanceSession(
+        "key", base_url=api.base_url, pacing=Fixed(5), limits=Limits(max_in_flight=2)
+    ) as session:
+        await session.submit(requests(1)[0])
+        ends = await ends_of(session, 4)
+    assert len(ends) == 4
+    assert all(30 <= at <= 40 for at, _ in ends)
+
+
+async def test_who_waits_for_a_place_alone_has_no_end_of_patience(
+    api: ScriptedApi, many: Many
+) -> None:
+    many.status = lambda _: "completed" if now() >= 1000 else "processing"
+    api.creates = [many.create, error(429), many.create]
+    async with SeedanceSession(
+        "key", base_url=api.base_url, retries=Retries(create_patience_s=60), pacing=Fixed(5)
+    ) as session:
+        await session.submit(requests(1)[0])
+        assert await ends_of(session, 3) == []
+    assert now() >= 1000
 
 
 # ---- places in flight
@@ -712,6 +785,137 @@ async def test_a_wait_that_times_out_frees_the_place_and_may_be_taken_up_again(
         assert many.created[1] == pytest.approx(50, abs=0.1)
         many.status = lambda _: "completed"
         assert (await task.wait()).id == made(1)
+
+
+async def test_a_wait_that_times_out_keeps_the_place_while_somebody_else_waits(
+    api: ScriptedApi, many: Many
+) -> None:
+    many.status = lambda _: "completed" if now() >= 200 else "processing"
+    async with (
+        SeedanceSession(
+            "key", base_url=api.base_url, pacing=Fixed(10), limits=Limits(max_in_flight=1)
+        ) as session,
+        anyio.create_task_group() as group,
+    ):
+        task = await session.submit(requests(1)[0])
+        group.start_soon(task.wait)
+        with pytest.raises(WaitTimeout):
+            await task.wait(50)
+        await session.submit(requests(1)[0])
+    assert many.created[1] >= 200
+
+
+@pytest.mark.parametrize("by", ["submit", "batch"])
+async def test_a_renewed_wait_takes_a_place_again(api: ScriptedApi, many: Many, by: str) -> None:
+    many.status = lambda _: "completed" if now() >= 200 else "processing"
+    async with (
+        SeedanceSession(
+            "key", base_url=api.base_url, pacing=Fixed(10), limits=Limits(max_in_flight=1)
+        ) as session,
+        anyio.create_task_group() as group,
+    ):
+        if by == "submit":
+            task = await session.submit(requests(1)[0])
+            with pytest.raises(WaitTimeout):
+                await task.wait(50)
+        else:
+            await session.run_batch(requests(1), timeout_s=50)
+            task = session.task(made(1))
+        places = session._turns._places
+        assert places.taken == session._turns.singles.in_flight == 0
+        group.start_soon(task.wait)
+        await anyio.sleep(1)
+        assert places.taken == 1
+        await session.submit(requests(1)[0])
+        assert many.created[1] >= 200
+        assert places.taken == 1
+        await task.wait()
+        assert places.taken == 1
+        assert not places._given_up
+
+
+async def test_a_batch_that_gives_up_leaves_the_place_to_who_waits(
+    api: ScriptedApi, many: Many
+) -> None:
+    many.status = lambda _: "completed" if now() >= 200 else "processing"
+    async with (
+        SeedanceSession(
+            "key", base_url=api.base_url, pacing=Fixed(10), limits=Limits(max_in_flight=1)
+        ) as session,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(lambda: session.run_batch(requests(1), timeout_s=50))
+        await anyio.sleep(5)
+        group.start_soon(session.task(made(1)).wait)
+        await session.submit(requests(1)[0])
+    assert many.created[1] >= 200
+
+
+async def test_tasks_that_become_neglected_are_asked_about_when_they_are_due(
+    api: ScriptedApi, many: Many
+) -> None:
+    class ByModel:
+        def delay_s(self, waiting: Any) -> float:
+            return 1000 if waiting.model == STANDARD else 10
+
+    many.status = lambda task_id: (
+        "completed" if task_id == made(2) and now() >= 60 else "processing"
+    )
+    async with SeedanceSession(
+        "key", base_url=api.base_url, pacing=ByModel(), limits=Limits(max_in_flight=2)
+    ) as session:
+        await session.submit(requests(1, STANDARD)[0])
+        second = await session.submit(requests(1)[0])
+
+        async def leave() -> None:
+            with anyio.move_on_after(30):
+                await second.wait()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(leave)
+            await anyio.sleep(1)
+            await session.submit(requests(1)[0])
+    assert 60 <= many.created[2] <= 75
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), asyncio.CancelledError()])
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_pacing_that_goes_wrong_does_not_reach_who_waits(
+    api: ScriptedApi, many: Many, wrong: Any, first: bool
+) -> None:
+    class Odd:
+        def delay_s(self, waiting: Any) -> float:
+            if not first and not waiting.polls:
+                return 5
+            if isinstance(wrong, BaseException):
+                raise wrong
+            return wrong  # type: ignore[no-any-return]
+
+    limits = Limits(max_in_flight=1)
+    async with SeedanceSession(
+        "key", base_url=api.base_url, pacing=Odd(), limits=limits
+    ) as session:
+        await session.submit(requests(1)[0])
+        await session.submit(requests(1)[0])
+    assert len(many.created) == 2
+
+
+async def test_the_first_look_at_thousands_of_tasks_is_taken_in_slices(
+    session: SeedanceSession,
+) -> None:
+    turns, calls = session._turns, session._calls
+    for n in range(3000):
+        request = requests(1)[0]
+        tracked = await calls.ledger.plan(f"key {n}", request, None)
+        turns.adopt(tracked, made(n), calls.standing())
+    planned = [0]
+    async with anyio.create_task_group() as group:
+        group.start_soon(calls._look_after)
+        while planned[-1] < 3000:
+            await asyncio.sleep(0)
+            planned.append(sum(place.watch is not None for place in turns.neglected))
+        group.cancel_scope.cancel()
+    assert max(after - before for before, after in itertools.pairwise(planned)) <= 20
 
 
 async def test_a_turn_that_is_free_does_not_yield_to_the_loop(session: SeedanceSession) -> None:
