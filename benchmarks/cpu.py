@@ -16,7 +16,9 @@ class Load:
     """So many in flight, and how much there is to do; others get less, for the sake of time.
 
     Attributes:
-        other_rounds: For those who stand in no promise at this load.
+        promised: Who stands in a promise at this load, and is measured in all rounds.
+        other_rounds: How many rounds the others get.
+        most_rounds: How many there are at the most.
     """
 
     in_flight: int
@@ -25,6 +27,7 @@ class Load:
     interval_s: float
     promised: frozenset[str]
     other_rounds: int = 2
+    most_rounds: int = 7
     timeout_s: float = 120.0
 
 
@@ -36,7 +39,7 @@ def waiting(in_flight: int) -> Load:
     """Give a load where every job waits and 2,500 a second are asked about, however many."""
     interval_s = in_flight / 2500
     promised = frozenset({rig.OURS.name})
-    return Load(in_flight, in_flight, in_flight, interval_s, promised, other_rounds=1)
+    return Load(in_flight, in_flight, 0, interval_s, promised, other_rounds=1, most_rounds=3)
 
 
 LIGHT = frozenset({rig.OURS.name, rig.SQLITE.name, rig.RAW.name, rig.BY_HAND.name})
@@ -82,9 +85,9 @@ def measure_one(
 ) -> None:
     key = who.name, load.in_flight
     is_over = who.name not in load.promised and number >= load.other_rounds
-    if is_over or key in runs.skipped:
-        return
     jobs = load.jobs if who.is_light else load.peer_jobs
+    if is_over or number >= load.most_rounds or not jobs or key in runs.skipped:
+        return
     try:
         run = rig.measured(
             who,

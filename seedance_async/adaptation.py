@@ -22,6 +22,7 @@ _RATE_MARGIN = 0.98  # a window that is used to the full refuses whatever comes 
 # time; where it may have been refused again, twice as many each time; where it certainly was, and
 # at the most. One refused create in 60 is 1.7 %.
 _SOON, _LATER, _SELDOM, _MOST_SELDOM = 1, 4, 60, 120
+_MEANT_S = 1.0  # a provider that asks for such a pause means a limit, and no bad moment of its own
 _FARTHEST = 2  # how many times what is proven may be tried, even where nothing speaks against it
 
 
@@ -46,6 +47,7 @@ class Dial:
     limit: float = _UNLIMITED
     proven: float = 0.0
     _plateau: float | None = None
+    _suspected: float | None = None
     _needed: int = _SOON
     _successes: int = 0
     _seldom: int = 0
@@ -59,6 +61,16 @@ class Dial:
     def is_known_at(self, level: float) -> bool:
         """Tell whether the provider refused at about that level before."""
         return self._plateau is not None and abs(level - self._plateau) <= _slack(self._plateau)
+
+    def is_suspected_at(self, level: float) -> bool:
+        """Tell whether a refusal at about that level was let pass once, or is known anyway."""
+        suspected = self._suspected
+        is_again = suspected is not None and abs(level - suspected) <= _slack(suspected)
+        return is_again or self.is_known_at(level)
+
+    def suspect(self, level: float) -> None:
+        """Let a refusal at *level* pass, and remember it until more is accepted."""
+        self._suspected = level
 
     def stop_trying(self) -> bool:
         """Go back to what is proven, if there is a reason to believe that it is all."""
@@ -83,6 +95,8 @@ class Dial:
         """
         self._is_falling = False
         self.proven = max(self.proven, level)
+        if self._suspected is not None and level > self._suspected + _slack(self._suspected):
+            self._suspected = None
         if level * self.margin > self.limit:  # of a burst of which another one was refused first
             self._plateau, self.limit = level, level * self.margin
             return True
@@ -146,6 +160,7 @@ class Adaptation:
         self._accepted: deque[float] = deque()
         self._rate_tried_at = -_UNLIMITED
         self._blamed: list[Dial] = []  # since the last create that was accepted
+        self._refusals = 0  # likewise
 
     def accepted(
         self, now: float, in_flight: int, *, jobs_at_limit: bool, rate_at_limit: bool
@@ -162,7 +177,7 @@ class Adaptation:
             Why the limits are now higher; None if they are not.
         """
         self._accepted.append(now)
-        self._blamed = []
+        self._blamed, self._refusals = [], 0
         a_minute = self._a_minute(now)
         more = self.jobs.accepted(in_flight, is_at_limit=jobs_at_limit)
         faster = self.rate.accepted(a_minute, is_at_limit=rate_at_limit)
@@ -174,12 +189,13 @@ class Adaptation:
             self.jobs.stop_trying()
         return f"accepted {in_flight} in flight, {a_minute} a minute" if more or faster else None
 
-    def refused(self, now: float, in_flight: int) -> str | None:
+    def refused(self, now: float, in_flight: int, told_s: float = 0.0) -> str | None:
         """Note a refused create, the first of those that were sent together.
 
         Args:
             now: The time.
             in_flight: How many accepted jobs are in flight.
+            told_s: For how long the provider asked to wait, in seconds, if it did.
 
         Returns:
             Why the limits are now lower; None if nothing is to be learned.
@@ -188,9 +204,20 @@ class Adaptation:
         if not in_flight and not a_minute:
             return None  # no limit of ours: the provider takes nothing at all
         levels = {self.jobs: in_flight, self.rate: a_minute}
-        self._blamed = self._to_blame(now, levels)
+        self._refusals += 1
+        suspects = self._to_blame(now, levels)
+        if self._refusals == 1 and told_s < _MEANT_S:
+            # Perhaps a bad moment of the provider's, and the gate sees to that: no limit, unless
+            # it was refused there before.
+            self._blamed = [dial for dial in suspects if dial.is_suspected_at(levels[dial])]
+        else:
+            self._blamed = suspects
+        for dial in suspects:
+            dial.suspect(levels[dial])
         for dial in self._blamed:
-            dial.refused(levels[dial], is_certain=len(self._blamed) == 1)
+            dial.refused(levels[dial], is_certain=len(suspects) == 1)
+        if not self._blamed:
+            return None
         return f"refused at {in_flight} in flight, {a_minute} a minute"
 
     def _to_blame(self, now: float, levels: Mapping[Dial, int]) -> list[Dial]:

@@ -279,8 +279,10 @@ class Turns:
         place.was_refused, self._last_refusal = True, again
         now, gate = asyncio.get_running_loop().time(), self._creates.gate
         is_news = gate.refuse(passage.epoch, now, again.wait_s, self._jitter())
-        if is_news and again.is_refusal:
-            self._learn(functools.partial(self._learned.refused, now, self._places.accepted))
+        # Any other status tells of the provider's own state, and not of the account's limits.
+        if is_news and isinstance(again.error, RateLimited):
+            in_flight, told_s = self._places.accepted, again.wait_s or 0.0
+            self._learn(functools.partial(self._learned.refused, now, in_flight, told_s))
 
     def settle(self, place: Place) -> None:
         """Note that the create is over, or was never made; its place is free unless accepted."""

@@ -254,7 +254,7 @@ def test_a_burst_that_is_refused_tells_of_both_limits() -> None:
     for n in range(1, 8):
         accept(learned, 0.0, n)
     assert learned.jobs.limit == learned.rate.limit == NEVER
-    assert learned.refused(0.1, 7) == "refused at 7 in flight, 7 a minute"
+    assert learned.refused(0.1, 7, 5.0) == "refused at 7 in flight, 7 a minute"
     assert learned.jobs.limit == 7
     assert learned.rate.limit == pytest.approx(6.86)
 
@@ -263,18 +263,50 @@ def test_the_rest_of_a_burst_corrects_what_its_first_refusal_told() -> None:
     learned = Adaptation()
     for n in range(1, 4):
         accept(learned, 0.0, n)
-    learned.refused(0.1, 3)
+    learned.refused(0.1, 3, 5.0)
     for n in range(4, 8):
         accept(learned, 0.2, n)
     assert learned.jobs.limit == 7
     assert learned.rate.limit == pytest.approx(6.86)
 
 
+def test_a_lone_refusal_without_a_word_is_a_bad_moment_and_the_second_one_a_limit() -> None:
+    learned = Adaptation()
+    for n in range(1, 5):
+        accept(learned, 0.0, n)
+    assert learned.refused(0.1, 4) is None
+    assert learned.refused(0.6, 4) == "refused at 4 in flight, 4 a minute"
+    assert learned.jobs.limit == 4
+
+
+@pytest.mark.parametrize(("accepted", "is_limit"), [(5, True), (6, False)])
+def test_a_bad_moment_is_remembered_until_more_than_that_is_accepted(
+    accepted: int, is_limit: bool
+) -> None:
+    learned = Adaptation()
+    for n in range(1, 5):
+        accept(learned, 0.0, n)
+    learned.refused(0.1, 4)
+    for n in range(5, accepted + 1):
+        accept(learned, 1.0, n)
+    assert (learned.refused(100.0, 4) is not None) is is_limit
+
+
+def test_far_less_than_was_taken_before_is_a_limit_once_it_is_refused_again() -> None:
+    learned = Adaptation()
+    for n in range(1, 21):
+        accept(learned, n * 10.0, n)
+    assert learned.refused(1000.0, 3) is None
+    assert learned.jobs.limit == NEVER
+    assert learned.refused(1001.0, 3) is not None
+    assert learned.jobs.limit == 3
+
+
 def at_seven() -> Adaptation:
     learned = Adaptation()
     for n in range(1, 8):
         accept(learned, 0.0, n)
-    learned.refused(0.1, 7)
+    learned.refused(0.1, 7, 5.0)
     return learned
 
 
@@ -318,7 +350,7 @@ def test_more_in_flight_than_ever_while_the_rate_is_at_its_known_end_blames_the_
     learned, now = Adaptation(), 0.0
     for n in range(1, 31):
         accept(learned, now, n)
-    learned.refused(1.0, 30)
+    learned.refused(1.0, 30, 5.0)
     now = 61.0
     while learned.rate.limit < 30:
         now += 60 / learned.rate.limit

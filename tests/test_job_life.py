@@ -1156,7 +1156,6 @@ def steady() -> Iterator[None]:
             gc.unfreeze()
 
 
-@pytest.mark.timeout(600)  # what fails is made as short as possible first
 def test_whatever_happens_a_job_is_paid_for_once_and_no_id_is_lost() -> None:
     with steady():
         run_state_machine_as_test(

@@ -137,6 +137,28 @@ async def test_who_asks_for_fifty_gets_what_the_account_allows(
         assert any(isinstance(event, LimitsAdapted) for _, event in log.events)
 
 
+@pytest.mark.parametrize(
+    "bad_moments",
+    [
+        pytest.param([error(429)], id="refused without a word"),
+        pytest.param([error(429, Retry_After="0")], id="refused for a moment"),
+        pytest.param([error(503, Retry_After="1")] * 3, id="busy"),
+    ],
+)
+async def test_a_bad_moment_of_the_provider_slows_nobody_down(
+    api: ScriptedApi, many: Many, bad_moments: list[Any]
+) -> None:
+    log = Log()
+    api.creates = [many.create] * 3 + bad_moments + [many.create]
+    many.status = lambda task_id: "completed" if now() > 0 else "processing"
+    async with SeedanceSession("key", base_url=api.base_url, pacing=Fixed(1)) as session:
+        with session.subscribe(log):
+            assert (await session.run_batch(requests(40), max_in_flight=8)).ok
+    assert log.times(Throttled)
+    assert not log.times(LimitsAdapted)
+    assert now() < 30
+
+
 async def test_every_change_of_the_limits_is_told() -> None:
     log = Log()
     async with (
@@ -350,7 +372,7 @@ async def test_who_waits_for_a_place_alone_has_no_end_of_patience(
     api: ScriptedApi, many: Many
 ) -> None:
     many.status = lambda _: "completed" if now() >= 1000 else "processing"
-    api.creates = [many.create, error(429), many.create]
+    api.creates = [many.create, error(429, Retry_After="1"), many.create]
     async with SeedanceSession(
         "key", base_url=api.base_url, retries=Retries(create_patience_s=60), pacing=Fixed(5)
     ) as session:
