@@ -13,21 +13,17 @@ Key = tuple[str, int]  # a contender's name, and how many jobs in flight
 
 @dataclass(frozen=True)
 class Load:
-    """So many in flight, and how much there is to do; others get less, for the sake of time.
+    """So many in flight, and how much there is to do; peers get less, for the sake of time.
 
     Attributes:
-        promised: Who stands in a promise at this load, and is measured in all rounds.
-        other_rounds: How many rounds the others get.
-        most_rounds: How many there are at the most.
+        hurried: How many rounds those get who stand in no promise at this load, if not all.
     """
 
     in_flight: int
     jobs: int
     peer_jobs: int
     interval_s: float
-    promised: frozenset[str]
-    other_rounds: int = 2
-    most_rounds: int = 7
+    hurried: int | None = None
     timeout_s: float = 120.0
 
 
@@ -38,19 +34,16 @@ BUSY_S = 0.001
 def waiting(in_flight: int) -> Load:
     """Give a load where every job waits and 2,500 a second are asked about, however many."""
     interval_s = in_flight / 2500
-    promised = frozenset({rig.OURS.name})
-    return Load(in_flight, in_flight, 0, interval_s, promised, other_rounds=1, most_rounds=3)
+    return Load(in_flight, in_flight, 0, interval_s, hurried=3)
 
 
-LIGHT = frozenset({rig.OURS.name, rig.SQLITE.name, rig.RAW.name, rig.BY_HAND.name})
-BOTH = frozenset({rig.OURS.name, rig.RAW.name, rig.OPENAI.name})
 FULL = (
-    Load(20, 1000, 100, BUSY_S, BOTH),
-    Load(200, 4000, 300, BUSY_S, LIGHT | BOTH),
+    Load(20, 1000, 100, BUSY_S),
+    Load(200, 4000, 300, BUSY_S),
     waiting(2000),
     waiting(10_000),
 )
-QUICK = (Load(20, 200, 40, BUSY_S, BOTH), Load(200, 800, 200, BUSY_S, LIGHT | BOTH))
+QUICK = (Load(20, 200, 40, BUSY_S), Load(200, 800, 200, BUSY_S))
 FEW, MANY, CROWD, HUGE = 20, 200, 2000, 10_000
 
 
@@ -84,9 +77,9 @@ def measure_one(
     runs: Runs, who: rig.Contender, server: rig.Server, load: Load, number: int
 ) -> None:
     key = who.name, load.in_flight
-    is_over = who.name not in load.promised and number >= load.other_rounds
+    is_over = load.hurried is not None and number >= load.hurried and who is not rig.OURS
     jobs = load.jobs if who.is_light else load.peer_jobs
-    if is_over or number >= load.most_rounds or not jobs or key in runs.skipped:
+    if is_over or not jobs or key in runs.skipped:
         return
     try:
         run = rig.measured(

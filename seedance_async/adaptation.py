@@ -22,7 +22,8 @@ _RATE_MARGIN = 0.98  # a window that is used to the full refuses whatever comes 
 # time; where it may have been refused again, twice as many each time; where it certainly was, and
 # at the most. One refused create in 60 is 1.7 %.
 _SOON, _LATER, _SELDOM, _MOST_SELDOM = 1, 4, 60, 120
-_MEANT_S = 1.0  # a provider that asks for such a pause means a limit, and no bad moment of its own
+# A provider that asks for such a pause means a limit; whether a shorter one does is soon tried.
+_MEANT_S = 10.0
 _FARTHEST = 2  # how many times what is proven may be tried, even where nothing speaks against it
 
 
@@ -206,12 +207,14 @@ class Adaptation:
         levels = {self.jobs: in_flight, self.rate: a_minute}
         self._refusals += 1
         suspects = self._to_blame(now, levels)
-        if self._refusals == 1 and told_s < _MEANT_S:
-            # Perhaps a bad moment of the provider's, and the gate sees to that: no limit, unless
-            # it was refused there before.
-            self._blamed = [dial for dial in suspects if dial.is_suspected_at(levels[dial])]
-        else:
-            self._blamed = suspects
+        # The first may be a bad moment of the provider's, and the gate sees to that.
+        is_again, gap_s = self._refusals > 1, SECONDS_A_MINUTE / max(a_minute, 1)
+        is_meant = {self.jobs: told_s >= _MEANT_S, self.rate: told_s >= max(_MEANT_S, gap_s)}
+        self._blamed = [
+            dial
+            for dial in suspects
+            if is_again or is_meant[dial] or dial.is_suspected_at(levels[dial])
+        ]
         for dial in suspects:
             dial.suspect(levels[dial])
         for dial in self._blamed:

@@ -254,7 +254,7 @@ def test_a_burst_that_is_refused_tells_of_both_limits() -> None:
     for n in range(1, 8):
         accept(learned, 0.0, n)
     assert learned.jobs.limit == learned.rate.limit == NEVER
-    assert learned.refused(0.1, 7, 5.0) == "refused at 7 in flight, 7 a minute"
+    assert learned.refused(0.1, 7, 60.0) == "refused at 7 in flight, 7 a minute"
     assert learned.jobs.limit == 7
     assert learned.rate.limit == pytest.approx(6.86)
 
@@ -263,7 +263,7 @@ def test_the_rest_of_a_burst_corrects_what_its_first_refusal_told() -> None:
     learned = Adaptation()
     for n in range(1, 4):
         accept(learned, 0.0, n)
-    learned.refused(0.1, 3, 5.0)
+    learned.refused(0.1, 3, 60.0)
     for n in range(4, 8):
         accept(learned, 0.2, n)
     assert learned.jobs.limit == 7
@@ -277,6 +277,20 @@ def test_a_lone_refusal_without_a_word_is_a_bad_moment_and_the_second_one_a_limi
     assert learned.refused(0.1, 4) is None
     assert learned.refused(0.6, 4) == "refused at 4 in flight, 4 a minute"
     assert learned.jobs.limit == 4
+
+
+@pytest.mark.parametrize(
+    ("told_s", "jobs", "a_minute"),
+    [(9.9, NEVER, NEVER), (10.0, 4, NEVER), (14.9, 4, NEVER), (15.0, 4, 3.92)],
+)
+def test_a_long_pause_is_meant_and_for_the_rate_one_that_fits_it(
+    told_s: float, jobs: float, a_minute: float
+) -> None:
+    learned = Adaptation()
+    for n in range(1, 5):
+        accept(learned, 0.0, n)
+    learned.refused(0.1, 4, told_s)
+    assert (learned.jobs.limit, learned.rate.limit) == (jobs, pytest.approx(a_minute))
 
 
 @pytest.mark.parametrize(("accepted", "is_limit"), [(5, True), (6, False)])
@@ -306,7 +320,7 @@ def at_seven() -> Adaptation:
     learned = Adaptation()
     for n in range(1, 8):
         accept(learned, 0.0, n)
-    learned.refused(0.1, 7, 5.0)
+    learned.refused(0.1, 7, 60.0)
     return learned
 
 
@@ -350,7 +364,7 @@ def test_more_in_flight_than_ever_while_the_rate_is_at_its_known_end_blames_the_
     learned, now = Adaptation(), 0.0
     for n in range(1, 31):
         accept(learned, now, n)
-    learned.refused(1.0, 30, 5.0)
+    learned.refused(1.0, 30, 60.0)
     now = 61.0
     while learned.rate.limit < 30:
         now += 60 / learned.rate.limit

@@ -141,7 +141,7 @@ async def test_who_asks_for_fifty_gets_what_the_account_allows(
     "bad_moments",
     [
         pytest.param([error(429)], id="refused without a word"),
-        pytest.param([error(429, Retry_After="0")], id="refused for a moment"),
+        pytest.param([error(429, Retry_After="5")], id="refused for a moment"),
         pytest.param([error(503, Retry_After="1")] * 3, id="busy"),
     ],
 )
@@ -372,7 +372,7 @@ async def test_who_waits_for_a_place_alone_has_no_end_of_patience(
     api: ScriptedApi, many: Many
 ) -> None:
     many.status = lambda _: "completed" if now() >= 1000 else "processing"
-    api.creates = [many.create, error(429, Retry_After="1"), many.create]
+    api.creates = [many.create, error(429, Retry_After="10"), many.create]
     async with SeedanceSession(
         "key", base_url=api.base_url, retries=Retries(create_patience_s=60), pacing=Fixed(5)
     ) as session:
