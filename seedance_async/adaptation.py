@@ -24,6 +24,10 @@ _RATE_MARGIN = 0.98  # a window that is used to the full refuses whatever comes 
 _SOON, _LATER, _SELDOM, _MOST_SELDOM = 1, 4, 60, 120
 # A provider that asks for such a pause means a limit; whether a shorter one does is soon tried.
 _MEANT_S = 10.0
+# So long a refusal that was let pass is remembered, and all that was learned while nothing is sent.
+_MEMORY_S = 600.0
+# So long for each create that has to go well before more is tried: who makes few waits no longer.
+_PATIENCE_S = 30.0
 _FARTHEST = 2  # how many times what is proven may be tried, even where nothing speaks against it
 
 
@@ -49,7 +53,9 @@ class Dial:
     proven: float = 0.0
     _plateau: float | None = None
     _suspected: float | None = None
+    _suspected_at: float = 0.0
     _needed: int = _SOON
+    _needed_until: float = _UNLIMITED
     _successes: int = 0
     _seldom: int = 0
     _is_falling: bool = False
@@ -61,17 +67,19 @@ class Dial:
 
     def is_known_at(self, level: float) -> bool:
         """Tell whether the provider refused at about that level before."""
-        return self._plateau is not None and abs(level - self._plateau) <= _slack(self._plateau)
+        return self._plateau is not None and _is_near(level, self._plateau)
 
-    def is_suspected_at(self, level: float) -> bool:
-        """Tell whether a refusal at about that level was let pass once, or is known anyway."""
-        suspected = self._suspected
-        is_again = suspected is not None and abs(level - suspected) <= _slack(suspected)
-        return is_again or self.is_known_at(level)
+    def suspect(self, level: float, now: float) -> float:
+        """Note a refusal at *level*, of which nobody knows yet what it means.
 
-    def suspect(self, level: float) -> None:
-        """Let a refusal at *level* pass, and remember it until more is accepted."""
-        self._suspected = level
+        Returns:
+            Since when creates are refused at about that level, as far as is remembered: for a
+            while, or until more than that was accepted.
+        """
+        is_old = now - self._suspected_at > _MEMORY_S
+        if self._suspected is None or is_old or not _is_near(level, self._suspected):
+            self._suspected, self._suspected_at = level, now
+        return self._suspected_at
 
     def stop_trying(self) -> bool:
         """Go back to what is proven, if there is a reason to believe that it is all."""
@@ -88,7 +96,7 @@ class Dial:
         """Tell whether a refusal at *level* may be this limit's doing: not far below the proven."""
         return level >= 1 and level >= self.proven - self.doubt * _slack(self.proven)
 
-    def accepted(self, level: float, *, is_at_limit: bool) -> bool:
+    def accepted(self, level: float, now: float, *, is_at_limit: bool) -> bool:
         """Note that a create was accepted at *level*, which includes it.
 
         Returns:
@@ -109,17 +117,18 @@ class Dial:
         if self.is_trying and self._plateau is not None:
             return False  # one step at a time, as long as it may be the wrong way
         self._successes += is_at_limit
-        if not is_at_limit or self._successes < self._needed:
+        if not is_at_limit or (self._successes < self._needed and now < self._needed_until):
             return False
-        self._successes, self._needed = 0, min(self._needed, _SOON)
+        self._successes, self._needed, self._needed_until = 0, _SOON, _UNLIMITED
         self.limit += self.step + self.limit * self.growth
         return True
 
-    def refused(self, level: float, *, is_certain: bool = True) -> None:
+    def refused(self, level: float, now: float, *, is_certain: bool = True) -> None:
         """Lower the limit: the provider refused one more than *level*.
 
         Args:
             level: That level.
+            now: The time.
             is_certain: Whether nothing else may be to blame.
         """
         limit = level * self.margin
@@ -132,10 +141,15 @@ class Dial:
         if self.is_known_at(level) and not self._is_falling:
             least = _SELDOM if is_certain else _LATER
             self._seldom = self._needed = min(max(least, self._seldom * 2), _MOST_SELDOM)
+            self._needed_until = now + _PATIENCE_S * self._needed
         else:
             self._needed, self._seldom = _SOON, 0
         self._plateau, self.proven, self.limit = level, level, max(1.0, limit)
         self._successes, self._is_falling = 0, True
+
+
+def _is_near(level: float, to: float) -> bool:
+    return abs(level - to) <= _slack(to)
 
 
 def _slack(level: float) -> float:
@@ -155,13 +169,16 @@ class Adaptation:
     """
 
     def __init__(self) -> None:
-        self.jobs: Dial = Dial(step=1, growth=0, margin=1, doubt=1)
-        # Creates are counted as they are accepted, and ends only once they are seen.
-        self.rate: Dial = Dial(step=0.5, growth=0.05, margin=_RATE_MARGIN, doubt=0.5)
+        self._forget()
         self._accepted: deque[float] = deque()
         self._rate_tried_at = -_UNLIMITED
         self._blamed: list[Dial] = []  # since the last create that was accepted
-        self._refusals = 0  # likewise
+        self._accepted_at = -_UNLIMITED
+
+    def _forget(self) -> None:
+        self.jobs: Dial = Dial(step=1, growth=0, margin=1, doubt=1)
+        # Creates are counted as they are accepted, and ends only once they are seen.
+        self.rate: Dial = Dial(step=0.5, growth=0.05, margin=_RATE_MARGIN, doubt=0.5)
 
     def accepted(
         self, now: float, in_flight: int, *, jobs_at_limit: bool, rate_at_limit: bool
@@ -177,17 +194,24 @@ class Adaptation:
         Returns:
             Why the limits are now higher; None if they are not.
         """
+        is_anew = in_flight <= 1 and now - self._accepted_at > _MEMORY_S
+        if is_anew:
+            self._forget()
         self._accepted.append(now)
-        self._blamed, self._refusals = [], 0
+        self._accepted_at = now
+        self._blamed = []
         a_minute = self._a_minute(now)
-        more = self.jobs.accepted(in_flight, is_at_limit=jobs_at_limit)
-        faster = self.rate.accepted(a_minute, is_at_limit=rate_at_limit)
+        more = self.jobs.accepted(in_flight, now, is_at_limit=jobs_at_limit)
+        is_fast = rate_at_limit and a_minute >= self.rate.limit - _slack(self.rate.limit)
+        faster = self.rate.accepted(a_minute, now, is_at_limit=is_fast)
         # One experiment at a time, so that its failure tells something.
         if more and not faster and self.rate.stop_trying():
             self._rate_tried_at = now
             self.rate.wait_for(_LATER)
         elif faster and not more:
             self.jobs.stop_trying()
+        if is_anew:
+            return "nothing was under way for long"
         return f"accepted {in_flight} in flight, {a_minute} a minute" if more or faster else None
 
     def refused(self, now: float, in_flight: int, told_s: float = 0.0) -> str | None:
@@ -205,20 +229,18 @@ class Adaptation:
         if not in_flight and not a_minute:
             return None  # no limit of ours: the provider takes nothing at all
         levels = {self.jobs: in_flight, self.rate: a_minute}
-        self._refusals += 1
         suspects = self._to_blame(now, levels)
-        # The first may be a bad moment of the provider's, and the gate sees to that.
-        is_again, gap_s = self._refusals > 1, SECONDS_A_MINUTE / max(a_minute, 1)
+        gap_s = SECONDS_A_MINUTE / max(a_minute, 1)
         is_meant = {self.jobs: told_s >= _MEANT_S, self.rate: told_s >= max(_MEANT_S, gap_s)}
+        since = {dial: dial.suspect(levels[dial], now) for dial in suspects}
+        # Otherwise it may be a bad moment of the provider's, and the gate sees to that.
         self._blamed = [
             dial
             for dial in suspects
-            if is_again or is_meant[dial] or dial.is_suspected_at(levels[dial])
+            if is_meant[dial] or dial.is_known_at(levels[dial]) or now - since[dial] >= gap_s
         ]
-        for dial in suspects:
-            dial.suspect(levels[dial])
         for dial in self._blamed:
-            dial.refused(levels[dial], is_certain=len(suspects) == 1)
+            dial.refused(levels[dial], now, is_certain=len(suspects) == 1)
         if not self._blamed:
             return None
         return f"refused at {in_flight} in flight, {a_minute} a minute"

@@ -293,6 +293,9 @@ def failure_message(answer: Answer, secrets: Sequence[str] = ()) -> str:
 def retry_after_s(headers: Mapping[str, str], now: dt.datetime) -> float | None:
     """Read ``Retry-After``, in seconds (a fraction too) or as an HTTP date.
 
+    A date is meant on the provider's clock, which the answer's own ``Date`` tells; ours may be
+    wrong by more than the pause.
+
     Returns:
         Seconds from *now*, never negative; None where the header is absent or unreadable.
     """
@@ -301,13 +304,20 @@ def retry_after_s(headers: Mapping[str, str], now: dt.datetime) -> float | None:
         return None
     if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value, re.ASCII):
         return float(value)
+    date = _http_date(value)
+    if date is None:
+        return None
+    said = _http_date(headers.get("date", "")) or now
+    return max(0.0, (date - said).total_seconds())
+
+
+def _http_date(value: str) -> dt.datetime | None:
     try:
         date = parsedate_to_datetime(value)
-        if date.tzinfo is None:  # "-0000", which means UTC of unknown origin
-            date = date.replace(tzinfo=dt.UTC)
-        return max(0.0, (date - now).total_seconds())
     except (ValueError, OverflowError):
         return None
+    # "-0000" means UTC of unknown origin.
+    return date if date.tzinfo is not None else date.replace(tzinfo=dt.UTC)
 
 
 def _text(value: Any, _: Any = None) -> str | None:

@@ -270,13 +270,23 @@ def test_the_rest_of_a_burst_corrects_what_its_first_refusal_told() -> None:
     assert learned.rate.limit == pytest.approx(6.86)
 
 
-def test_a_lone_refusal_without_a_word_is_a_bad_moment_and_the_second_one_a_limit() -> None:
+def at_four() -> Adaptation:
     learned = Adaptation()
     for n in range(1, 5):
         accept(learned, 0.0, n)
-    assert learned.refused(0.1, 4) is None
-    assert learned.refused(0.6, 4) == "refused at 4 in flight, 4 a minute"
+    return learned
+
+
+def test_refusals_without_a_word_are_a_bad_moment_until_they_last_as_long_as_the_rate_says() -> (
+    None
+):
+    learned = at_four()
+    for now in (0.1, 0.6, 2.0, 7.0, 15.0):
+        assert learned.refused(now, 4) is None
+    assert learned.jobs.limit == learned.rate.limit == NEVER
+    assert learned.refused(15.1, 4) == "refused at 4 in flight, 4 a minute"
     assert learned.jobs.limit == 4
+    assert learned.rate.limit == pytest.approx(3.92)
 
 
 @pytest.mark.parametrize(
@@ -286,9 +296,7 @@ def test_a_lone_refusal_without_a_word_is_a_bad_moment_and_the_second_one_a_limi
 def test_a_long_pause_is_meant_and_for_the_rate_one_that_fits_it(
     told_s: float, jobs: float, a_minute: float
 ) -> None:
-    learned = Adaptation()
-    for n in range(1, 5):
-        accept(learned, 0.0, n)
+    learned = at_four()
     learned.refused(0.1, 4, told_s)
     assert (learned.jobs.limit, learned.rate.limit) == (jobs, pytest.approx(a_minute))
 
@@ -297,13 +305,30 @@ def test_a_long_pause_is_meant_and_for_the_rate_one_that_fits_it(
 def test_a_bad_moment_is_remembered_until_more_than_that_is_accepted(
     accepted: int, is_limit: bool
 ) -> None:
-    learned = Adaptation()
-    for n in range(1, 5):
-        accept(learned, 0.0, n)
+    learned = at_four()
     learned.refused(0.1, 4)
     for n in range(5, accepted + 1):
         accept(learned, 1.0, n)
     assert (learned.refused(100.0, 4) is not None) is is_limit
+
+
+@pytest.mark.parametrize(("now", "is_limit"), [(600.0, True), (601.0, False)])
+def test_a_bad_moment_is_forgotten_after_ten_minutes(now: float, is_limit: bool) -> None:
+    learned = at_four()
+    learned.refused(0.1, 4)
+    assert (learned.refused(now, 4) is not None) is is_limit
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "now", "limit"), [(1, 1000, NEVER), (2, 1000, 4), (1, 500, 4)]
+)
+def test_after_ten_minutes_with_nothing_under_way_all_is_forgotten(
+    in_flight: int, now: float, limit: float
+) -> None:
+    learned = at_four()
+    learned.refused(0.1, 4, 60.0)
+    accept(learned, now, in_flight)
+    assert learned.jobs.limit == limit
 
 
 def test_far_less_than_was_taken_before_is_a_limit_once_it_is_refused_again() -> None:
@@ -311,8 +336,9 @@ def test_far_less_than_was_taken_before_is_a_limit_once_it_is_refused_again() ->
     for n in range(1, 21):
         accept(learned, n * 10.0, n)
     assert learned.refused(1000.0, 3) is None
+    assert learned.refused(1059.0, 3) is None
     assert learned.jobs.limit == NEVER
-    assert learned.refused(1001.0, 3) is not None
+    assert learned.refused(1060.0, 3) is not None
     assert learned.jobs.limit == 3
 
 
@@ -369,7 +395,7 @@ def test_more_in_flight_than_ever_while_the_rate_is_at_its_known_end_blames_the_
     while learned.rate.limit < 30:
         now += 60 / learned.rate.limit
         accept(learned, now, 20, pressed=True)
-    for _ in range(29):
+    for _ in range(3):
         now += 60 / learned.rate.limit
         accept(learned, now, 20, pressed=True)
     learned.refused(now, 25)
@@ -380,19 +406,38 @@ def test_more_in_flight_than_ever_while_the_rate_is_at_its_known_end_blames_the_
 def test_refused_again_and_again_it_falls_by_multiplying_and_never_below_one() -> None:
     dial, limits = Dial(step=1, growth=0, margin=1, doubt=1), []
     for level in (20, 20, 19, 16, 3, 1, 1):
-        dial.refused(level)
+        dial.refused(level, 0.0)
         limits.append(dial.limit)
     assert limits == [20, 20, 19, 14.25, 3, 1, 1]
 
 
-def test_after_an_outage_it_grows_with_every_create() -> None:
+def test_an_outage_while_jobs_end_is_no_limit() -> None:
     learned = at_seven()
     for now, in_flight in ((200.0, 5), (230.0, 3), (260.0, 1)):
-        learned.refused(now, in_flight)
+        assert learned.refused(now, in_flight) is None
+    assert learned.jobs.limit == 7
+
+
+def test_after_a_long_outage_it_grows_with_every_create() -> None:
+    learned = at_seven()
+    for now in (200.0, 230.0, 260.0):
+        learned.refused(now, 1)
     assert learned.jobs.limit == 1
     for n in range(1, 8):
         accept(learned, 300.0 + n, n)
     assert learned.jobs.limit >= 7
+
+
+def test_who_creates_seldom_does_not_wait_for_sixty_creates() -> None:
+    learned, now = at_seven(), 100.0
+    accept(learned, now, 7)
+    learned.refused(now, 7)
+    raised = []
+    for _ in range(10):
+        now += 300
+        accept(learned, now, 7)
+        raised.append(learned.jobs.limit)
+    assert raised == [7] * 5 + [8] * 5
 
 
 def test_a_provider_that_takes_nothing_at_all_tells_of_no_limit() -> None:

@@ -199,13 +199,20 @@ def test_retry_after_in_both_forms(value: str, seconds: float | None) -> None:
     assert wire.retry_after_s({"retry-after": value}, NOW) == seconds
 
 
+@pytest.mark.parametrize("date", ["", "yesterday", "Wed, 21 Oct 2026 07:28:00 GMT"])
+def test_a_date_is_read_against_the_clock_of_who_sent_it(date: str) -> None:
+    headers = {"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT", "date": date}
+    now = dt.datetime(2026, 10, 21, 7, 28 if date[:3] != "Wed" else 0, tzinfo=dt.UTC)
+    assert wire.retry_after_s(headers, now) == 30
+
+
 def test_no_retry_after() -> None:
     assert wire.retry_after_s({}, NOW) is None
 
 
-@given(st.text())
-def test_any_retry_after_is_read_without_failing(value: str) -> None:
-    seconds = wire.retry_after_s({"retry-after": value}, NOW)
+@given(st.text(), st.text())
+def test_any_retry_after_is_read_without_failing(value: str, date: str) -> None:
+    seconds = wire.retry_after_s({"retry-after": value, "date": date}, NOW)
     assert seconds is None or seconds >= 0
 
 

@@ -8,15 +8,17 @@ from contextlib import asynccontextmanager
 
 from _client import LONG_S, PROMPT, Order, Run, main
 
-from seedance_async import Fixed, SeedanceSession, VideoRequest
+from seedance_async import Fixed, Limits, SeedanceSession, VideoRequest
 
 REQUEST = VideoRequest(model="seedance_2_0_pro", prompt=PROMPT)
 
 
 @asynccontextmanager
 async def client(order: Order) -> AsyncIterator[Run]:
-    pacing = Fixed(order.interval_s)
-    async with SeedanceSession("key", base_url=order.base_url, pacing=pacing) as session:
+    pacing, limits = Fixed(order.interval_s), Limits(max_in_flight=order.in_flight)
+    async with SeedanceSession(
+        "key", base_url=order.base_url, pacing=pacing, limits=limits
+    ) as session:
 
         async def work(left: list[None]) -> None:
             while left:
