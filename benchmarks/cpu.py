@@ -16,14 +16,16 @@ class Load:
     """So many in flight, and how much there is to do; peers get less, for the sake of time.
 
     Attributes:
-        hurried: How many rounds those get who stand in no promise at this load, if not all.
+        promised: Who stands in a promise at this load, and is measured in all rounds.
+        others: How many rounds the others get.
     """
 
     in_flight: int
     jobs: int
     peer_jobs: int
     interval_s: float
-    hurried: int | None = None
+    promised: frozenset[rig.Contender]
+    others: int = 2
     timeout_s: float = 120.0
 
 
@@ -34,16 +36,18 @@ BUSY_S = 0.001
 def waiting(in_flight: int) -> Load:
     """Give a load where every job waits and 2,500 a second are asked about, however many."""
     interval_s = in_flight / 2500
-    return Load(in_flight, in_flight, 0, interval_s, hurried=3)
+    return Load(in_flight, in_flight, 0, interval_s, frozenset({rig.OURS}), others=1)
 
 
+BOTH = frozenset({rig.OURS, rig.OPENAI})
+ALL = BOTH | {rig.RAW, rig.BY_HAND, rig.SQLITE}
 FULL = (
-    Load(20, 1000, 100, BUSY_S),
-    Load(200, 4000, 300, BUSY_S),
+    Load(20, 1000, 100, BUSY_S, BOTH),
+    Load(200, 4000, 300, BUSY_S, ALL),
     waiting(2000),
     waiting(10_000),
 )
-QUICK = (Load(20, 200, 40, BUSY_S), Load(200, 800, 200, BUSY_S))
+QUICK = (Load(20, 200, 40, BUSY_S, BOTH), Load(200, 800, 200, BUSY_S, ALL))
 FEW, MANY, CROWD, HUGE = 20, 200, 2000, 10_000
 
 
@@ -77,7 +81,7 @@ def measure_one(
     runs: Runs, who: rig.Contender, server: rig.Server, load: Load, number: int
 ) -> None:
     key = who.name, load.in_flight
-    is_over = load.hurried is not None and number >= load.hurried and who is not rig.OURS
+    is_over = who not in load.promised and number >= load.others
     jobs = load.jobs if who.is_light else load.peer_jobs
     if is_over or not jobs or key in runs.skipped:
         return
