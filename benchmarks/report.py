@@ -153,7 +153,7 @@ def page(sections: Sequence[Section], facts: dict[str, Any]) -> str:
         "Made by `python benchmarks/run.py`; how, says the README beside it. Ratios hold from "
         "machine to machine, times belong to this one: "
         + ", ".join(f"{name} {value}" for name, value in facts["machine"].items())
-        + f". {facts['rounds']} rounds, medians.",
+        + ". Medians; how many rounds, say the sections.",
     ]
     if verdicts:
         parts += [

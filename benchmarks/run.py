@@ -67,7 +67,6 @@ def main() -> None:
     names = {who.environment for who in rig.EVERYBODY if clients is None or who.name in clients}
     facts = {
         "machine": report.machine(),
-        "rounds": rounds,
         "quick": args.quick,
         "packages": report.compared(name for name in environments.PINS if name in names),
     }
