@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import rig
 from report import Plot, Section, Table, Verdict
 
-FULL, QUICK = (200, 1000, 2000), (100, 500)
+FULL, QUICK = (200, 2000, 10_000), (100, 500)
 POLLS_PER_S = 2500
 COMPARED = (rig.RAW, rig.BY_HAND, rig.OURS, rig.SQLITE)
 Runs = dict[tuple[str, int], list[rig.Figures]]
