@@ -41,7 +41,7 @@ def sqlite_takes_real_time() -> Iterator[None]:
         return call
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("_execute", "_connect"):
+        for name in ("_execute", "_connect", "close"):
             patch.setattr(aiosqlite.Connection, name, counted(getattr(aiosqlite.Connection, name)))
         yield
 

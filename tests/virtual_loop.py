@@ -8,9 +8,6 @@ import selectors
 from collections.abc import Iterator
 from typing import Any
 
-_FAR_S = 1.0  # virtual seconds
-_ON_THE_WAY_S = 0.001  # real ones
-
 
 class _Jumping(selectors.DefaultSelector):
     loop: VirtualLoop
@@ -23,10 +20,6 @@ class _Jumping(selectors.DefaultSelector):
         # would fire a timeout that the thread was about to beat.
         if timeout is None or self.loop.threads:
             return super().select(None)
-        # On a busy machine bytes may still be between two sockets of ours, and with nothing else to
-        # do the next timer may be far off.
-        if timeout > _FAR_S and (ready := super().select(_ON_THE_WAY_S)):
-            return ready
         self.loop.now += timeout
         return []
 
