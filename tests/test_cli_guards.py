@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import signal
@@ -23,6 +24,7 @@ from cli_process import (
 )
 from conftest import Told
 
+from seedance_async import Retries, SeedanceSession
 from seedance_async.cli import trouble
 from seedance_async.cli.results import FILE_NAME, Record, Results
 from seedance_async.cli.terminal import Terminal
@@ -93,8 +95,10 @@ def test_a_rehearsal_here_does_not_lock_real_work_out(
 
 
 def test_a_task_that_the_provider_does_not_know_is_not_promised_to_come_back(
-    home: Path, seedance: Callable[..., Told]
+    home: Path, seedance: Callable[..., Told], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    impatient = functools.partial(SeedanceSession, retries=Retries(first_s=0.01))
+    monkeypatch.setattr("seedance_async.SeedanceSession", impatient)
     write_jobs(home, {**FAST, "key": "cat"}, {**FAST, "key": "dog"})
     in_turn = ("--max-in-flight", "1", "--timeout", "0.01")
     with (
