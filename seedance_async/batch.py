@@ -42,9 +42,10 @@ from seedance_async.source import BatchItem, BatchSource, iterate, job_of, lengt
 from seedance_async.turnaround import Course
 from seedance_async.watch import Watch
 
-# Pools, not limits on jobs: a call takes about a second, a wait minutes. Our choice.
-_MAX_CREATORS = 32
-_MAX_ASKERS = 64
+# Pools, not limits on jobs: a call takes about a second, a wait minutes. As few as will do, since
+# all whose answers have arrived have their turn at once, and nobody else meanwhile. Our choice.
+_MAX_CREATORS = 16
+_MIN_ASKERS, _MAX_ASKERS, _JOBS_PER_ASKER = 32, 80, 64
 _MAX_DOWNLOADERS = 4
 _AT_ONCE = 16  # items read without letting the loop have its turn; our choice
 # For estimates, our choice: how long a download takes as long as none was seen, and how many of
@@ -222,7 +223,8 @@ class _Scheduler:
 
     def _man(self, group: TaskGroup) -> None:
         """Have as many workers as there can be work for."""
-        pools = [("create", self._create_all, _MAX_CREATORS), ("ask", self._ask_all, _MAX_ASKERS)]
+        askers = min(max(_MIN_ASKERS, self._max_in_flight // _JOBS_PER_ASKER), _MAX_ASKERS)
+        pools = [("create", self._create_all, _MAX_CREATORS), ("ask", self._ask_all, askers)]
         if self._out_dir is not None:
             pools.append(("download", self._download_all, _MAX_DOWNLOADERS))
         for name, work, most in pools:
