@@ -195,6 +195,10 @@ class VideoExpired(DownloadError):
     """The provider no longer has the file (it keeps one for 24 hours)."""
 
 
+class MediaError(SeedanceError):
+    """A media file cannot be looked at: unreachable, broken, or no image, video or sound."""
+
+
 class BudgetExceeded(SeedanceError):
     """Submitting would go over the budget; nothing was sent."""
 

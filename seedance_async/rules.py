@@ -12,8 +12,9 @@ from typing import Any
 
 import attrs
 
-from seedance_async import references
+from seedance_async import mediarules, references
 from seedance_async.errors import Violation
+from seedance_async.mediainfo import MediaKind
 from seedance_async.references import kind
 
 
@@ -81,8 +82,8 @@ class Rule:
         requirement: What it asks for, in one sentence.
         limits: The numbers and choices in it, by name.
         stage: When it can be checked.
-        faults: Where the given fields break it, lazily; a rule of stage ``MEDIA`` finds none,
-            since the request alone does not tell.
+        faults: Where what is given breaks it, lazily: a request's fields, or for a rule of stage
+            ``MEDIA`` what a look at them has found, by the places of ``media_references``.
     """
 
     id: str
@@ -90,9 +91,7 @@ class Rule:
     requirement: str
     limits: Mapping[str, Any] = attrs.field(factory=dict)
     stage: Stage = Stage.CONSTRUCTION
-    faults: Callable[[Given], Iterator[Fault]] = attrs.field(
-        default=lambda _: iter(()), repr=False, eq=False
-    )
+    faults: Callable[[Given], Iterator[Fault]] = attrs.field(repr=False)
 
 
 def violations(
@@ -101,7 +100,8 @@ def violations(
     """Find every rule of *stage* that *given* breaks.
 
     Args:
-        given: Python's field names to values; what was not given is absent.
+        given: Python's field names to values; what was not given is absent. For the stage
+            ``MEDIA``: the places of ``media_references`` to their ``MediaInfo``.
         waive: Ids of rules that are switched off.
         stage: Which rules to check.
 
@@ -336,27 +336,58 @@ RULES: tuple[Rule, ...] = (
 
 
 def _media_rules() -> Iterator[Rule]:
-    images = ("first_image", "last_image", "reference_images")
+    images = tuple(field for field, kind in mediarules.KINDS.items() if kind is MediaKind.IMAGE)
     videos, audios = ("reference_videos",), ("reference_audios",)
-    image_formats = ("jpeg", "png", "webp", "bmp", "tiff", "gif")
-    aspect, sides = {"min": 0.4, "max": 2.5}, {"min_px": 300, "max_px": 6000}
-    each, together = {"min_s": 2, "max_s": 15}, {"max_s": 15}
-    rows: tuple[tuple[str, tuple[str, ...], str, Mapping[str, Any]], ...] = (
-        ("image.format", images, ", ".join(image_formats) + ".", {"choices": image_formats}),
-        ("image.aspect", images, "Width to height from 0.4 to 2.5.", aspect),
-        ("image.size", images, "Each side from 300 to 6000 px.", sides),
-        ("video.resolution", videos, "480p or 720p.", {"choices": ("480p", "720p")}),
-        ("video.duration", videos, "Each from 2 to 15 s.", each),
-        ("video.total_duration", videos, "All together at most 15 s.", together),
-        ("video.aspect", videos, "Width to height from 0.4 to 2.5.", aspect),
-        ("video.size", videos, "Each side from 300 to 6000 px.", sides),
-        ("audio.format", audios, "wav or mp3.", {"choices": ("wav", "mp3")}),
-        ("audio.duration", audios, "Each from 2 to 15 s.", each),
-        ("audio.total_duration", audios, "All together at most 15 s.", together),
-        ("audio.bytes", audios, "Each at most 15 MB.", {"max_bytes": 15_000_000}),
+    aspect = {"min": mediarules.MIN_ASPECT, "max": mediarules.MAX_ASPECT}
+    sides = {"min_px": mediarules.MIN_PX, "max_px": mediarules.MAX_PX}
+    each = {"min_s": mediarules.MIN_S, "max_s": mediarules.MAX_S}
+    together = {"max_s": mediarules.MAX_S}
+    shape = "Width to height from 0.4 to 2.5."
+    size = "Each side from 300 to 6000 px."
+    formats, sounds = mediarules.IMAGE_FORMATS, mediarules.AUDIO_FORMATS
+    lengths = "Each from 2 to 15 s.", "All together at most 15 s."
+    image, video, audio = MediaKind.IMAGE, MediaKind.VIDEO, MediaKind.AUDIO
+    rows: tuple[tuple[str, tuple[str, ...], str, Mapping[str, Any], mediarules.Check], ...] = (
+        (
+            "image.format",
+            images,
+            f"{', '.join(formats)}.",
+            {"choices": formats},
+            mediarules.image_format,
+        ),
+        ("image.aspect", images, shape, aspect, mediarules.aspect(image)),
+        ("image.size", images, size, sides, mediarules.size(image)),
+        (
+            "video.resolution",
+            videos,
+            "480p or 720p, by lines or by pixels.",
+            {"choices": ("480p", "720p")},
+            mediarules.video_resolution,
+        ),
+        ("video.duration", videos, lengths[0], each, mediarules.duration(video)),
+        ("video.total_duration", videos, lengths[1], together, mediarules.total_duration(video)),
+        ("video.aspect", videos, shape, aspect, mediarules.aspect(video)),
+        ("video.size", videos, size, sides, mediarules.size(video)),
+        ("audio.format", audios, "wav or mp3.", {"choices": sounds}, mediarules.audio_format),
+        ("audio.duration", audios, lengths[0], each, mediarules.duration(audio)),
+        ("audio.total_duration", audios, lengths[1], together, mediarules.total_duration(audio)),
+        (
+            "audio.bytes",
+            audios,
+            "Each at most 15 MB.",
+            {"max_bytes": mediarules.MAX_AUDIO_BYTES},
+            mediarules.audio_bytes,
+        ),
     )
-    for id_, fields, requirement, limits in rows:
-        yield Rule(id=id_, fields=fields, requirement=requirement, limits=limits, stage=Stage.MEDIA)
+    for id_, fields, requirement, limits, check in rows:
+        yield Rule(
+            id=id_,
+            fields=fields,
+            requirement=requirement,
+            limits=limits,
+            stage=Stage.MEDIA,
+            faults=check,
+        )
 
 
 RULES += tuple(_media_rules())

@@ -80,11 +80,6 @@ def test_rule_ids_are_unique_and_speak_of_fields_that_exist() -> None:
         assert rule.requirement.endswith(".")
 
 
-def test_a_media_rule_finds_nothing_in_the_request_alone() -> None:
-    everything = {"first_image": "https://h.example/a.png", "reference_videos": ["x"]}
-    assert violations(everything, stage=Stage.MEDIA) == ()
-
-
 def test_no_message_quotes_a_media_reference_or_a_prompt() -> None:
     for case in BAD:
         for violation in violations(given_fields(case["wire"])):

@@ -1,0 +1,188 @@
+"""Look at a video or a sound: what it is, how large, how long, and whether all of it is there.
+
+Decodes one picture at the most, which is where a rotation stands. Takes files that can seek; runs
+in ``worker``'s process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import IO, Any
+
+import av
+import av.error
+import av.logging
+
+from seedance_async.media.problem import Problem
+from seedance_async.mediainfo import MediaInfo, MediaKind
+
+# What people have. Formats that name other files (playlists, concatenations) are not among them:
+# a file that was sent to a bot must not make it open another one.
+_FORMATS = (
+    "mov,matroska,avi,flv,mpegts,mpeg,asf,ogg,mpegvideo,h264,hevc,ivf,mxf,"
+    "wav,w64,mp3,flac,aac,aiff,amr,ac3,au,caf,ape,wv,tta,"
+    "psd_pipe,jpegxl_pipe,j2k_pipe,dds_pipe,exr_pipe,hdr_pipe,ico,pam_pipe,pbm_pipe,pgm_pipe,"
+    "ppm_pipe,pcx_pipe,qoi_pipe,sgi_pipe,sunrast_pipe,svg_pipe"
+)
+_OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "", "probesize": "1000000"}
+_STILL_BRANDS = ("avif", "avis", "heic", "heix", "mif1", "msf1")
+_LONG_S = 60.0  # four times of what the API takes: nobody needs to know more exactly
+_MANY_PIXELS = 6000 * 6000  # a picture that is larger breaks a rule whichever way it stands
+_TRIED_PACKETS = 50
+# A header that promises more than there is. Containers pad, and tracks end apart.
+_SHORT_S, _SHORT = 0.5, 0.95
+_TELLS_LENGTH = ("mp4", "mov", "wav")
+
+av.logging.set_level(None)
+
+
+def look(file: IO[bytes], size_bytes: int | None, *, is_whole: bool) -> MediaInfo:
+    """Look at a video or a sound.
+
+    Args:
+        file: Its content, from the beginning.
+        size_bytes: How long that is, if it is known.
+        is_whole: Whether all of it may be read, to find out how long it really is.
+
+    Raises:
+        Problem: It is neither, or broken.
+    """
+    try:
+        with av.open(
+            file, "r", options=_OPTIONS, metadata_errors="replace", io_open=_no_other_file
+        ) as container:
+            return _look(container, size_bytes, is_whole)
+    except (av.error.FFmpegError, ValueError, UnicodeError) as exc:
+        raise Problem(f"is no image, video or sound that can be read ({_reason(exc)})") from None
+
+
+def _no_other_file(*_: Any) -> Any:
+    raise Problem("refers to another file, which is not opened")
+
+
+def _look(container: Any, size_bytes: int | None, is_whole: bool) -> MediaInfo:
+    name = _container_name(container)
+    videos = [stream for stream in container.streams.video if not _is_cover(stream)]
+    if not videos and not container.streams.audio:
+        raise Problem("has neither picture nor sound in it")
+    is_video = bool(videos)
+    stream = videos[0] if is_video else container.streams.audio[0]
+    if stream.codec_context is None:
+        raise Problem("is coded in a way that nobody here can read")
+    codec = stream.codec_context.codec.canonical_name
+    info = {"container": name, "codec": codec, "size_bytes": size_bytes}
+    if is_video and _is_still(container, name):
+        width, height = stream.width, stream.height
+        return MediaInfo(kind=MediaKind.IMAGE, width=width, height=height, **info)
+    told_s = _told_s(container, stream)
+    found = _Found(stream, looks_at_picture=is_video)
+    with contextlib.suppress(EOFError, av.error.EOFError):
+        for packet in container.demux(stream):
+            found.see(packet)
+            if found.has_enough(is_whole=is_whole or told_s is None):
+                break
+    if is_video and found.size is None:
+        raise Problem("has no picture in it that can be decoded")
+    duration_s = _duration_s(found, told_s, name, is_whole=is_whole)
+    width, height = found.size or (None, None)
+    kind = MediaKind.VIDEO if is_video else MediaKind.AUDIO
+    return MediaInfo(kind=kind, width=width, height=height, duration_s=duration_s, **info)
+
+
+def _container_name(container: Any) -> str:
+    names = container.format.name.removesuffix("_pipe").split(",")
+    if "mp4" in names:
+        brand = container.metadata.get("major_brand", "").strip()
+        return brand if brand in _STILL_BRANDS else "mov" if brand == "qt" else "mp4"
+    if "matroska" in names:
+        codecs = {stream.codec_context.name for stream in container.streams if stream.codec_context}
+        return "webm" if codecs and codecs <= _WEBM_CODECS else "matroska"
+    return "wav" if names[0] == "w64" else str(names[0])
+
+
+_WEBM_CODECS = {"vp8", "vp9", "libvpx", "libvpx-vp9", "av1", "libdav1d", "opus", "vorbis"}
+
+
+def _is_cover(stream: Any) -> bool:
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _is_still(container: Any, name: str) -> bool:
+    return container.format.name.endswith("_pipe") or name in (*_STILL_BRANDS, "ico")
+
+
+def _told_s(container: Any, stream: Any) -> float | None:
+    """Give the duration that the header tells, in seconds."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    if container.duration is not None:
+        return float(container.duration / av.time_base)
+    return None
+
+
+class _Found:
+    """What the packets of a stream bring to light."""
+
+    def __init__(self, stream: Any, *, looks_at_picture: bool) -> None:
+        self._stream = stream
+        self._tries = _TRIED_PACKETS if looks_at_picture else 0
+        self.size: tuple[int, int] | None = None
+        self._first: float | None = None
+        self._end = 0.0
+        if looks_at_picture:
+            stream.codec_context.thread_count = 1
+            if stream.width * stream.height > _MANY_PIXELS:
+                self.size, self._tries = (stream.width, stream.height), 0
+
+    @property
+    def lasts_s(self) -> float | None:
+        return None if self._first is None else self._end - self._first
+
+    def see(self, packet: Any) -> None:
+        at = packet.pts if packet.pts is not None else packet.dts
+        if at is not None and packet.size:
+            at_s = float(at * packet.time_base)
+            gap_s = float((packet.duration or 0) * packet.time_base) or self._usual_gap_s()
+            self._first = at_s if self._first is None else min(self._first, at_s)
+            self._end = max(self._end, at_s + gap_s)
+        if self.size is None and self._tries:
+            self._tries -= 1
+            self._look_at_picture(packet)
+
+    def has_enough(self, *, is_whole: bool) -> bool:
+        has_picture = self.size is not None or not self._tries
+        return has_picture and (not is_whole or (self.lasts_s or 0.0) > _LONG_S)
+
+    def _look_at_picture(self, packet: Any) -> None:
+        with contextlib.suppress(av.error.FFmpegError):
+            for frame in packet.decode():
+                self.size = frame.width, frame.height
+                if frame.rotation % 180:
+                    self.size = frame.height, frame.width
+                break
+
+    def _usual_gap_s(self) -> float:
+        rate = getattr(self._stream, "average_rate", None)
+        return float(1 / rate) if rate else 0.0
+
+
+def _duration_s(
+    found: _Found, told_s: float | None, container: str, *, is_whole: bool
+) -> float | None:
+    lasts_s = found.lasts_s
+    if told_s is None or lasts_s is None or (lasts_s > _LONG_S):
+        return lasts_s if told_s is None else told_s
+    if not is_whole:
+        return told_s
+    is_short = lasts_s < told_s - _SHORT_S and lasts_s < told_s * _SHORT
+    if is_short and container in _TELLS_LENGTH:
+        raise Problem(
+            f"is cut short: it says that it lasts {told_s:.2f} s, and has {lasts_s:.2f} s in it"
+        )
+    # A header may be an estimate; where both agree it has the exact number.
+    return told_s if abs(told_s - lasts_s) <= _SHORT_S else lasts_s
+
+
+def _reason(exc: BaseException) -> str:
+    words = getattr(exc, "strerror", None)
+    return words if isinstance(words, str) and words else type(exc).__name__

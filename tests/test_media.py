@@ -1,0 +1,446 @@
+"""Looking at media: real files of every kind, and files that lie, end early or mean harm."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import math
+import os
+import struct
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import anyio
+import av
+import pytest
+from PIL import Image
+
+from seedance_async.errors import MediaError
+from seedance_async.looking import LOOK_S, Looker
+from seedance_async.mediainfo import MediaInfo, MediaKind
+
+SIDEWAYS = 6  # Exif: the top of the picture is on its right
+
+
+@pytest.fixture(scope="module")
+def looker() -> Iterator[Looker]:
+    running = Looker()
+    yield running
+    asyncio.run(running.close())
+
+
+def picture(width: int = 640, height: int = 480) -> Image.Image:
+    return Image.radial_gradient("L").resize((width, height)).convert("RGB")
+
+
+def video(
+    path: Path,
+    *,
+    size: tuple[int, int] = (640, 480),
+    seconds: float = 2.0,
+    rate: int = 24,
+    codec: str = "libx264",
+    rotation: int = 0,
+    gaps: Callable[[int], int] = lambda _: 1,
+    sound_s: float = 0.0,
+    **options: str,
+) -> Path:
+    """Film a gradient; *gaps* tells how many ticks the next frame comes after each."""
+    with av.open(str(path), "w", options=options) as container:
+        stream = container.add_stream(codec, rate=rate, width=size[0], height=size[1])
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = Fraction(1, rate)
+        if rotation:
+            stream.set_display_rotation(rotation)
+        sound = mono(container.add_stream("aac", rate=48_000)) if sound_s else None
+        still = av.VideoFrame.from_image(picture(*size))
+        tick = index = 0
+        while tick < round(seconds * rate):
+            still.pts, still.time_base = tick, Fraction(1, rate)
+            container.mux(stream.encode(still))
+            tick, index = tick + gaps(index), index + 1
+        container.mux(stream.encode(None))
+        if sound is not None:
+            beep(container, sound, sound_s)
+    return path
+
+
+def sound(path: Path, seconds: float, codec: str, *, rate: int = 44_100, **options: str) -> Path:
+    with av.open(str(path), "w", options=options) as container:
+        beep(container, mono(container.add_stream(codec, rate=rate)), seconds)
+    return path
+
+
+def mono(stream: Any) -> Any:
+    stream.codec_context.layout = "mono"
+    return stream
+
+
+def beep(container: Any, stream: Any, seconds: float) -> None:
+    rate = stream.rate
+    samples = round(seconds * rate)
+    form = stream.codec_context.format.name
+    fifo = av.AudioFifo()
+    frame = av.AudioFrame(format="s16", layout="mono", samples=samples)
+    frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+    wave = (round(8000 * math.sin(n * 0.06)) for n in range(samples))
+    frame.planes[0].update(struct.pack(f"<{samples}h", *wave))
+    for ready in av.AudioResampler(format=form, layout="mono", rate=rate).resample(frame):
+        fifo.write(ready)
+    while piece := fifo.read(stream.codec_context.frame_size or 1024, partial=True):
+        container.mux(stream.encode(piece))
+    container.mux(stream.encode(None))
+
+
+def essence(info: MediaInfo) -> tuple[Any, ...]:
+    return info.kind, info.container, info.width, info.height, info.animated
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.bmp", "a.tiff", "a.gif"])
+async def test_images_of_the_contract(looker: Looker, tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    picture(600, 450).save(path)
+    container = {"jpg": "jpeg"}.get(name[2:], name[2:])
+    info = await looker.look_at_file(path)
+    assert essence(info) == (MediaKind.IMAGE, container, 600, 450, False)
+    assert (info.size_bytes, info.duration_s) == (path.stat().st_size, None)
+
+
+@pytest.mark.parametrize(("name", "mode"), [("a.jpg", "CMYK"), ("a.png", "I;16"), ("a.tiff", "F")])
+async def test_unusual_pixels(looker: Looker, tmp_path: Path, name: str, mode: str) -> None:
+    kind = "L" if mode in ("I;16", "F") else "RGB"
+    picture().convert(kind).convert(mode).save(tmp_path / name)
+    info = await looker.look_at_file(tmp_path / name)
+    assert (info.width, info.height) == (640, 480)
+
+
+@pytest.mark.parametrize("options", [{"lossless": True}, {"lossless": False}, {"exact": True}])
+async def test_every_kind_of_webp(looker: Looker, tmp_path: Path, options: dict[str, Any]) -> None:
+    path = tmp_path / "a.webp"
+    with_alpha = picture(640, 481)
+    with_alpha.putalpha(128)
+    with_alpha.save(path, **options)
+    info = await looker.look_at_file(path)
+    assert essence(info) == (MediaKind.IMAGE, "webp", 640, 481, False)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tiff"])
+async def test_exif_turns_a_picture(looker: Looker, tmp_path: Path, name: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = SIDEWAYS
+    picture().save(tmp_path / name, exif=exif)
+    info = await looker.look_at_file(tmp_path / name)
+    assert (info.width, info.height) == (480, 640)
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png"])
+async def test_moving_pictures(looker: Looker, tmp_path: Path, name: str) -> None:
+    first, *others = (picture().rotate(90 * turn) for turn in range(3))
+    first.save(tmp_path / name, save_all=True, append_images=others, duration=100)
+    info = await looker.look_at_file(tmp_path / name)
+    assert essence(info) == (MediaKind.IMAGE, name[2:], 640, 480, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "container"),
+    [("a.avif", "avif"), ("a.ico", "ico"), ("a.jp2", "j2k"), ("a.ppm", "ppm"), ("a.pcx", "pcx")],
+)
+async def test_images_that_the_api_does_not_take_are_named(
+    looker: Looker, tmp_path: Path, name: str, container: str
+) -> None:
+    picture(256, 256).save(tmp_path / name)
+    info = await looker.look_at_file(tmp_path / name)
+    assert (info.kind, info.container) == (MediaKind.IMAGE, container)
+
+
+async def test_content_decides_and_not_the_name(looker: Looker, tmp_path: Path) -> None:
+    path = tmp_path / "song.mp3"
+    picture().save(path, format="PNG")
+    assert (await looker.look_at_file(path)).container == "png"
+    wrong = sound(tmp_path / "a.ogg", 2.0, "libopus", rate=48_000).rename(tmp_path / "b.mp3")
+    info = await looker.look_at_file(wrong)
+    assert (info.kind, info.container, info.codec) == (MediaKind.AUDIO, "ogg", "opus")
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "told"),
+    [
+        ("a.mp4", "libx264", ("mp4", "h264")),
+        ("a.mp4", "libx265", ("mp4", "hevc")),
+        ("a.mov", "libx264", ("mov", "h264")),
+        ("a.webm", "libvpx-vp9", ("webm", "vp9")),
+        ("a.mkv", "libx264", ("matroska", "h264")),
+        ("a.avi", "mpeg4", ("avi", "mpeg4")),
+        ("a.ts", "mpeg2video", ("mpegts", "mpeg2video")),
+    ],
+)
+async def test_videos(
+    looker: Looker, tmp_path: Path, name: str, codec: str, told: tuple[str, str]
+) -> None:
+    info = await looker.look_at_file(video(tmp_path / name, codec=codec, seconds=2.5))
+    assert (info.kind, info.container, info.codec) == (MediaKind.VIDEO, *told)
+    assert (info.width, info.height) == (640, 480)
+    assert info.duration_s == pytest.approx(2.5, abs=0.05)
+
+
+@pytest.mark.parametrize(("rotation", "turned"), [(90, True), (180, False), (-90, True)])
+async def test_a_phones_video_stands_as_it_is_shown(
+    looker: Looker, tmp_path: Path, rotation: int, *, turned: bool
+) -> None:
+    info = await looker.look_at_file(video(tmp_path / "a.mp4", rotation=rotation))
+    assert (info.width, info.height) == ((480, 640) if turned else (640, 480))
+
+
+async def test_a_variable_frame_rate(looker: Looker, tmp_path: Path) -> None:
+    uneven = video(tmp_path / "a.mp4", seconds=6.0, gaps=lambda index: 1 + index % 5)
+    assert (await looker.look_at_file(uneven)).duration_s == pytest.approx(6.0, abs=0.2)
+
+
+async def test_a_video_is_as_long_as_its_pictures(looker: Looker, tmp_path: Path) -> None:
+    path = video(tmp_path / "a.mp4", seconds=3.0, sound_s=5.0)
+    assert (await looker.look_at_file(path)).duration_s == pytest.approx(3.0, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.mkv"])
+async def test_no_duration_in_the_header(looker: Looker, tmp_path: Path, name: str) -> None:
+    path = video(tmp_path / name, seconds=4.0, **({"live": "1"} if name == "a.mkv" else {}))
+    assert (await looker.look_at_file(path)).duration_s == pytest.approx(4.0, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "told"),
+    [
+        ("a.wav", "pcm_s16le", ("wav", "pcm_s16le")),
+        ("a.wav", "pcm_f32le", ("wav", "pcm_f32le")),
+        ("a.mp3", "libmp3lame", ("mp3", "mp3")),
+        ("a.flac", "flac", ("flac", "flac")),
+        ("a.m4a", "aac", ("mp4", "aac")),
+    ],
+)
+async def test_sounds(
+    looker: Looker, tmp_path: Path, name: str, codec: str, told: tuple[str, str]
+) -> None:
+    for seconds in (2.0, 15.0):
+        info = await looker.look_at_file(sound(tmp_path / name, seconds, codec))
+        assert (info.kind, info.container, info.codec) == (MediaKind.AUDIO, *told)
+        assert (info.width, info.height) == (None, None)
+        assert info.duration_s == pytest.approx(seconds, abs=0.07)
+
+
+async def test_an_mp3_without_a_header_of_its_own(looker: Looker, tmp_path: Path) -> None:
+    path = sound(tmp_path / "a.mp3", 9.0, "libmp3lame", write_xing="0")
+    assert (await looker.look_at_file(path)).duration_s == pytest.approx(9.0, abs=0.1)
+
+
+async def test_a_cover_picture_makes_no_video_of_a_song(looker: Looker, tmp_path: Path) -> None:
+    cover = io.BytesIO()
+    picture(64, 64).save(cover, "JPEG")
+    picture_frame = b"\0image/jpeg\0\3\0" + cover.getvalue()
+    frame = b"APIC" + struct.pack(">IH", len(picture_frame), 0) + picture_frame
+    size = len(frame)
+    synchsafe = bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0))
+    song = sound(tmp_path / "a.mp3", 3.0, "libmp3lame", write_id3v2="0").read_bytes()
+    path = tmp_path / "b.mp3"
+    path.write_bytes(b"ID3\3\0\0" + synchsafe + frame + song)
+    info = await looker.look_at_file(path)
+    assert (info.kind, info.container) == (MediaKind.AUDIO, "mp3")
+
+
+# --- files that are broken or mean harm ---------------------------------------------------------
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def png_bomb(width: int, height: int) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(bytes(10_000_000), 9)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    )
+
+
+def whole_files(folder: Path) -> Iterator[Path]:
+    for name in ("a.jpg", "a.png", "a.webp", "a.bmp", "a.tiff", "a.gif"):
+        picture().save(folder / name)
+        yield folder / name
+    picture().save(folder / "lzw.tiff", compression="tiff_lzw")
+    yield folder / "lzw.tiff"
+    yield video(folder / "a.mp4", seconds=3.0)
+    yield video(folder / "front.mp4", seconds=3.0, movflags="faststart")
+
+
+async def test_a_file_that_is_cut_short(looker: Looker, tmp_path: Path) -> None:
+    for path in whole_files(tmp_path):
+        assert await looker.look_at_file(path)
+        data = path.read_bytes()
+        for share in (0.3, 0.7):
+            cut = tmp_path / f"cut {path.name}"
+            cut.write_bytes(data[: int(len(data) * share)])
+            with pytest.raises(MediaError):
+                await looker.look_at_file(cut)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\0",
+        b"hello " * 1000,
+        b"\x89PNG\r\n\x1a\n",
+        b"\xff\xd8\xff\xe0",
+        b"GIF89a",
+        b"RIFF\xff\xff\xff\xffWEBPVP8X",
+        b"RIFF\x04\0\0\0WEBP",
+        b"II*\0\xff\xff\xff\x7f",
+        b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom",
+        b"#EXTM3U\n#EXTINF:5,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
+        b"ffconcat version 1.0\nfile /etc/passwd\n",
+        bytes(range(256)) * 4000,
+    ],
+)
+async def test_what_is_no_media_is_told(looker: Looker, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "cat.png"
+    path.write_bytes(content)
+    with pytest.raises(MediaError, match=r"cat\.png ") as caught:
+        await looker.look_at_file(path)
+    assert "crash" not in str(caught.value)
+
+
+async def test_random_damage_ends_in_an_answer_or_a_clear_error(
+    looker: Looker, tmp_path: Path
+) -> None:
+    path = tmp_path / "damaged"
+    for whole in [*whole_files(tmp_path)]:
+        for seed in range(6):
+            data = bytearray(whole.read_bytes())
+            for spot in range(40):
+                data[hash((seed, spot)) % min(len(data), 600)] = spot * 6
+            path.write_bytes(data)
+            assert "crash" not in await told(looker, path)
+
+
+async def told(looker: Looker, path: Path) -> str:
+    try:
+        return str(await looker.look_at_file(path))
+    except MediaError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("sides", [(30_000, 30_000), (100_000, 10_000), (6000, 6000)])
+async def test_a_bomb_is_not_set_off(
+    looker: Looker, tmp_path: Path, sides: tuple[int, int]
+) -> None:
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_bomb(*sides))
+    info = await looker.look_at_file(path)
+    assert (info.width, info.height) == sides
+
+
+async def test_a_webp_may_claim_its_billion_pixels(looker: Looker, tmp_path: Path) -> None:
+    body = b"VP8X" + struct.pack("<IB3x", 10, 2) + b"\xff\xff\x3f" * 2
+    path = tmp_path / "a.webp"
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body)
+    info = await looker.look_at_file(path)
+    assert (info.width, info.height) == (1 << 22, 1 << 22)
+
+
+async def test_a_video_that_claims_hours(looker: Looker, tmp_path: Path) -> None:
+    data = bytearray(video(tmp_path / "a.mp4", seconds=2.0).read_bytes())
+    for box, at in ((b"mvhd", 20), (b"tkhd", 24), (b"mdhd", 20)):
+        place = data.index(box) + at
+        data[place : place + 4] = struct.pack(">I", 0x7FFFFFFF)
+    path = tmp_path / "b.mp4"
+    path.write_bytes(data)
+    assert (await looker.look_at_file(path)).duration_s == pytest.approx(2.0, abs=0.1)
+
+
+async def test_a_file_that_is_not_there_or_is_a_folder(looker: Looker, tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="No such file"):
+        await looker.look_at_file(tmp_path / "none.png")
+    with pytest.raises(MediaError, match="cannot be read"):
+        await looker.look_at_file(tmp_path)
+
+
+async def test_a_slow_read_ends_and_the_next_look_works(looker: Looker, tmp_path: Path) -> None:
+    def slow(offset: int, count: int) -> bytes:
+        import time
+
+        time.sleep(LOOK_S)
+        return bytes(count)
+
+    with pytest.raises(MediaError, match="takes longer"):
+        await looker.look_at_parts(slow, None, is_whole=False, name="https://h.example/a")
+    picture().save(tmp_path / "a.png")
+    assert await looker.look_at_file(tmp_path / "a.png")
+
+
+async def test_parts_are_read_where_needed_and_nothing_else(looker: Looker, tmp_path: Path) -> None:
+    data = video(tmp_path / "a.mp4", seconds=3.0).read_bytes()
+    index = data.rindex(b"moov") - 4
+    filling = struct.pack(">I4s", 50_000_008, b"free") + bytes(50_000_000)
+    large = data[:index] + filling + data[index:]
+    got = 0
+
+    def read(offset: int, count: int) -> bytes:
+        nonlocal got
+        part = large[offset : offset + count]
+        got += len(part)
+        return part
+
+    info = await looker.look_at_parts(read, len(large), is_whole=False, name="a")
+    assert (info.kind, info.width, info.size_bytes) == (MediaKind.VIDEO, 640, len(large))
+    assert info.duration_s == pytest.approx(3.0, abs=0.05)
+    assert got < 500_000
+
+
+async def test_looks_that_nobody_waits_for_end_their_process(tmp_path: Path) -> None:
+    looker = Looker()
+
+    def stuck(offset: int, count: int) -> bytes:
+        import time
+
+        time.sleep(0.2)
+        return bytes(count)
+
+    with anyio.move_on_after(0) as scope:
+        scope.cancel()
+        await looker.look_at_parts(stuck, None, is_whole=False, name="a")
+    picture().save(tmp_path / "a.png")
+    assert await looker.look_at_file(tmp_path / "a.png")
+    await looker.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_memory_stays_small_and_processes_end(tmp_path: Path) -> None:
+    others = set(looking())
+    looker = Looker()
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_bomb(20_000, 20_000))
+    async with anyio.create_task_group() as group:
+        for _ in range(8):
+            group.start_soon(looker.look_at_file, path)
+    running = [pid for pid in looking() if pid not in others]
+    told = [(pid / "status").read_text() for pid in running]
+    peaks_kib = [int(text.partition("VmHWM:")[2].split()[0]) for text in told]
+    assert 1 <= len(running) <= 2
+    assert sum(peaks_kib) < 200_000
+    await looker.close()
+    assert not set(running) & set(looking())
+
+
+def looking() -> Iterator[Path]:
+    return (process for process in Path("/proc").glob("[0-9]*") if is_looking(process))
+
+
+def is_looking(process: Path) -> bool:
+    try:
+        parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+        return parent == os.getpid() and b"media.worker" in (process / "cmdline").read_bytes()
+    except OSError:
+        return False
