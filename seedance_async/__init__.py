@@ -14,6 +14,10 @@ __version__ = "0.1.0"
 __all__ = [
     "Adaptive",
     "AspectRatio",
+    "Asset",
+    "AssetFailed",
+    "AssetKind",
+    "AssetStatus",
     "AuthenticationError",
     "Backoff",
     "BatchReport",

@@ -1,8 +1,10 @@
 """The public names, gathered from the modules where they are made."""
 
 from seedance_async.admission import Limits
+from seedance_async.asset import Asset, AssetKind, AssetStatus
 from seedance_async.batch import Outcomes
 from seedance_async.errors import (
+    AssetFailed,
     AuthenticationError,
     BudgetExceeded,
     DownloadError,
@@ -36,6 +38,10 @@ from seedance_async.wire import TaskState
 __all__ = [
     "Adaptive",
     "AspectRatio",
+    "Asset",
+    "AssetFailed",
+    "AssetKind",
+    "AssetStatus",
     "AuthenticationError",
     "Backoff",
     "BatchReport",

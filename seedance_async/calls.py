@@ -181,7 +181,7 @@ class Calls:
             place = await self._turn_to_create(job, standing, number, began)
             try:
                 # A cancellation that is under way already is honoured here: nothing is paid yet.
-                await _honour_cancellation()
+                await honour_cancellation()
                 again = await finish(self._create(job, place), self.on_the_wire)
             finally:
                 self.turns.settle(place)
@@ -472,7 +472,8 @@ def _check_due(watch: Watch) -> None:
         raise ValueError(f"the pacing plans the next query for {watch.due}")
 
 
-async def _honour_cancellation() -> None:
+async def honour_cancellation() -> None:
+    """Let a cancellation that is under way come now, before anything is sent."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         await asyncio.sleep(0)  # a plain cancellation comes with the loop's next turn

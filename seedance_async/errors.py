@@ -199,6 +199,10 @@ class MediaError(SeedanceError):
     """A media file cannot be looked at: unreachable, broken, or no image, video or sound."""
 
 
+class AssetFailed(SeedanceError):
+    """The provider's review did not let an asset pass; it cannot be used."""
+
+
 class BudgetExceeded(SeedanceError):
     """Submitting would go over the budget; nothing was sent."""
 

@@ -18,13 +18,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, cast
 
+import aiohttp
 import anyio
 
+from seedance_async.behind import LOOK_S, Behind, connections
 from seedance_async.errors import MediaError
 from seedance_async.mediainfo import MediaInfo, MediaKind
 
-#: How long a look may take, in seconds, from the first byte on. Our choice.
-LOOK_S = 4.5
 _PROCESSES = 2
 _NEEDED = ("av", "PIL")
 
@@ -35,8 +35,11 @@ Read = Callable[[int, int], bytes]
 class Looker:
     """Looks at files, a few at a time; its processes live until ``close``."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, to_private: bool = False) -> None:
         """Be ready; the first look starts the first process.
+
+        Args:
+            to_private: Whether URLs may lead to private addresses.
 
         Raises:
             MediaError: The extra is not installed.
@@ -46,41 +49,43 @@ class Looker:
                 f"looking at media needs {' and '.join(missing)}: "
                 "pip install 'seedance-async[media]'"
             )
+        self._to_private = to_private
+        self._http: aiohttp.ClientSession | None = None
         self._idle: list[_Process] = []
         self._places = anyio.Semaphore(_PROCESSES)
         self._closed = False
 
-    async def look_at_file(self, path: Path) -> MediaInfo:
-        """Look at a local file, all of it.
+    async def look(self, source: Path | bytes) -> MediaInfo:
+        """Look at a local file or at what was read of one, all of it.
 
         Raises:
             MediaError: It cannot be read, or is nothing that can be looked at.
         """
-        return await self._look({"path": os.path.abspath(path)}, None, str(path))  # noqa: ASYNC240, PTH100
+        if isinstance(source, bytes):
+            order = {"size": len(source), "is_whole": True}
+            return await self._look(order, lambda at, count: source[at : at + count])
+        return await self._look({"path": os.path.abspath(source)}, None)  # noqa: ASYNC240, PTH100
 
-    async def look_at_parts(
-        self, read: Read, size: int | None, *, is_whole: bool, name: str
-    ) -> MediaInfo:
-        """Look at something that is read on demand, no more of it than needed.
-
-        Args:
-            read: Gives a part of it; raises ``MediaError`` where it cannot.
-            size: How long it is, in bytes, if it is known.
-            is_whole: Whether all of it may be read.
-            name: What to call it in an error.
+    async def look_behind(self, url: str) -> MediaInfo:
+        """Look at what is behind a public URL, fetching no more of it than needed.
 
         Raises:
-            MediaError: It cannot be read, or is nothing that can be looked at.
+            MediaError: It cannot be fetched, or is nothing that can be looked at.
         """
-        return await self._look({"size": size, "is_whole": is_whole}, read, name)
+        if self._http is None:
+            self._http = connections(to_private=self._to_private)
+        async with Behind(self._http, url, to_private=self._to_private) as behind:
+            return await self._look({"size": behind.size, "is_whole": False}, behind.read)
 
     async def close(self) -> None:
         """End the processes."""
         self._closed = True
         while self._idle:
             self._idle.pop().end()
+        if self._http is not None:
+            await self._http.close()
 
-    async def _look(self, order: dict[str, Any], read: Read | None, name: str) -> MediaInfo:
+    async def _look(self, order: dict[str, Any], read: Read | None) -> MediaInfo:
         async with self._places:
             process = self._idle.pop() if self._idle else _Process()
             try:
@@ -91,7 +96,7 @@ class Looker:
                 if process not in self._idle:
                     process.end()
         if "problem" in answer:
-            raise MediaError(f"{name} {answer['problem']}")
+            raise MediaError(answer["problem"])
         info = answer["info"]
         return MediaInfo(**{**info, "kind": MediaKind(info["kind"])})
 

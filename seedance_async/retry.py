@@ -86,18 +86,11 @@ def judge_create(
         sent again; otherwise the error: ``SubmissionUnknown`` where a task may exist, any
         other class where the provider refused.
     """
+    certain = sent_in_vain(reply, now, secrets)
+    if certain is not None:
+        return certain
     if isinstance(reply, NoAnswer):
-        if reply.sent:
-            return _lost(reply.reason, None, key, request)
-        return Again(error=ServiceUnavailable(f"cannot reach the API: {reply.reason}"))
-    wait_s = wire.retry_after_s(reply.headers, now)
-    if reply.status == _TOO_MANY or (reply.status == _UNAVAILABLE and wait_s is not None):
-        return _busy(reply, wait_s, secrets)
-    if reply.status in _REFUSALS:
-        words = wire.failure_message(reply, secrets)
-        if reply.status == _NOT_FOUND:
-            words += " (is the base URL right? it is what stands before /v1)"
-        return _REFUSALS[reply.status](words, None, reply.status)
+        return _lost(reply.reason, None, key, request)
     if reply.status not in _HTTP_OK:
         return _lost(wire.failure_message(reply, secrets), reply.status, key, request)
     read = wire.read_task(reply.body, secrets=secrets)
@@ -109,6 +102,30 @@ def judge_create(
     return read
 
 
+def sent_in_vain(
+    reply: Reply, now: dt.datetime, secrets: Sequence[str] = ()
+) -> Again | AnswerError | None:
+    """Tell whether a reply proves that a call which is sent once was not carried out.
+
+    Returns:
+        ``Again`` where it may be sent again, the error where the provider refused; None where
+        it may have been carried out.
+    """
+    if isinstance(reply, NoAnswer):
+        if reply.sent:
+            return None
+        return Again(error=ServiceUnavailable(f"cannot reach the API: {reply.reason}"))
+    wait_s = wire.retry_after_s(reply.headers, now)
+    if reply.status == _TOO_MANY or (reply.status == _UNAVAILABLE and wait_s is not None):
+        return _busy(reply, wait_s, secrets)
+    if reply.status in _REFUSALS:
+        words = wire.failure_message(reply, secrets)
+        if reply.status == _NOT_FOUND:
+            words += " (is the base URL right? it is what stands before /v1)"
+        return _REFUSALS[reply.status](words, None, reply.status)
+    return None
+
+
 def judge_query(
     reply: Reply, now: dt.datetime, *, task_id: str, secrets: Sequence[str] = ()
 ) -> TaskState | Again:
@@ -117,21 +134,29 @@ def judge_query(
     Returns:
         The task, running or ended; or ``Again``, with the error that carries the task's id.
     """
-    if isinstance(reply, NoAnswer):
-        return Again(error=ServiceUnavailable(f"cannot reach the API: {reply.reason}", task_id))
-    if reply.status == _TOO_MANY or reply.status >= 500:  # noqa: PLR2004
-        again = _busy(reply, wire.retry_after_s(reply.headers, now), secrets)
+    again = unanswered(reply, now, secrets)
+    if isinstance(reply, NoAnswer) or again is not None:
+        assert again is not None  # noqa: S101 -- for the types: no answer is one of these
         again.error.task_id = task_id
         return again
-    if reply.status in _HTTP_CLIENT_ERRORS:
-        error_class = _REFUSALS.get(reply.status, RequestRefused)
-        error = error_class(wire.failure_message(reply, secrets), task_id, reply.status)
-        return Again(error=error, outage=False)
     read = wire.read_task(reply.body, asked_id=task_id, secrets=secrets)
     if isinstance(read, TaskState) and reply.status in _HTTP_OK and phase(read) is not Phase.ODD:
         return read
     # A body that was cut off is the line's doing, and lines heal.
     return Again(error=_unexpected(reply, read, task_id), outage=reply.cut is not None)
+
+
+def unanswered(reply: Reply, now: dt.datetime, secrets: Sequence[str] = ()) -> Again | None:
+    """Tell why a call that may always be repeated got no answer; None where it got one."""
+    if isinstance(reply, NoAnswer):
+        return Again(error=ServiceUnavailable(f"cannot reach the API: {reply.reason}"))
+    if reply.status == _TOO_MANY or reply.status >= 500:  # noqa: PLR2004
+        return _busy(reply, wire.retry_after_s(reply.headers, now), secrets)
+    if reply.status in _HTTP_CLIENT_ERRORS:
+        error_class = _REFUSALS.get(reply.status, RequestRefused)
+        error = error_class(wire.failure_message(reply, secrets), None, reply.status)
+        return Again(error=error, outage=False)
+    return None
 
 
 def _busy(reply: Answer, wait_s: float | None, secrets: Sequence[str]) -> Again:

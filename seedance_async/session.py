@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import random
-import re
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -23,8 +22,10 @@ import aiohttp
 import anyio
 
 from seedance_async import batch as scheduler
+from seedance_async import wire
 from seedance_async.account import Account
 from seedance_async.admission import Limits
+from seedance_async.assets import Assets
 from seedance_async.batch import Outcomes
 from seedance_async.calls import Calls, OnUnknown, check_on_unknown, key_of
 from seedance_async.errors import SessionClosed
@@ -337,6 +338,11 @@ class SeedanceSession:
         """
         return VideoTask(self._calls, checked_id(task_id))
 
+    @property
+    def assets(self) -> Assets:
+        """The provider's asset library: what is registered there may stand in a request."""
+        return Assets(self._calls)
+
     async def settle(
         self, key: str, *, task_id: str | None = None, not_created: bool = False
     ) -> JobRecord:
@@ -494,7 +500,7 @@ def checked_id(task_id: str) -> str:
         ValueError: It cannot be an id.
     """
     _check_type("task_id", task_id, str)
-    if not re.fullmatch(r"[^\s/?#%]*[^\s/?#%.][^\s/?#%]*", task_id):
+    if not wire.is_id(task_id):
         raise ValueError(f"{task_id!r} cannot be a task's id: it looks like video_<uuid>")
     return task_id
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import re
 from collections.abc import Callable
 from typing import BinaryIO
 
@@ -18,7 +17,7 @@ from yarl import URL
 
 from seedance_async.errors import DownloadError, VideoExpired
 from seedance_async.retry import Again, Patience, Retries
-from seedance_async.wire import retry_after_s
+from seedance_async.wire import retry_after_s, size_in_range
 
 # A video is some ten megabytes: half an hour is for a slow line, and an end for one that drips.
 _TIMEOUT = aiohttp.ClientTimeout(total=1800, connect=60, sock_connect=15, sock_read=60)
@@ -101,7 +100,7 @@ class Transfer:
         if response.status in _GONE:
             message = f"the provider no longer has the video (HTTP {response.status})"
             raise VideoExpired(message, self.task_id)
-        if response.status == _NO_SUCH_RANGE and _size_in_range(response) == self.got_bytes:
+        if response.status == _NO_SUCH_RANGE and size_in_range(response.headers) == self.got_bytes:
             await self._check()  # the whole file is here; the host had promised more
             return
         goes_on = response.status == _PARTIAL and self._goes_on(response)
@@ -163,9 +162,6 @@ def _strong(etag: str | None) -> str | None:
 def _whole_size(response: aiohttp.ClientResponse) -> int | None:
     if "Content-Encoding" in response.headers:
         return None  # what is counted here is what came out of the decoder
-    return _size_in_range(response) if response.status == _PARTIAL else response.content_length
-
-
-def _size_in_range(response: aiohttp.ClientResponse) -> int | None:
-    total = response.headers.get("Content-Range", "").rpartition("/")[2]
-    return int(total) if re.fullmatch(r"\d{1,18}", total, re.ASCII) else None
+    return (
+        size_in_range(response.headers) if response.status == _PARTIAL else response.content_length
+    )

@@ -84,6 +84,15 @@ class Transport:
         except TimeoutError as exc:
             return NoAnswer(sent=True, reason=_reason(exc))
 
+    async def asset(
+        self, method: str, asset_id: str | None, body: bytes | None = None
+    ) -> Answer | NoAnswer:
+        """Register an asset, where there is no id yet; or look at it, or delete it."""
+        path = wire.ASSET_UPLOAD_PATH
+        if asset_id is not None:
+            path = f"{wire.ASSET_PATH}/{wire.quote_id(asset_id)}"
+        return await self._send(method, path, self._timeout, body)
+
     async def _send(
         self, method: str, path: str, bounds: aiohttp.ClientTimeout, body: bytes | None = None
     ) -> Answer | NoAnswer:

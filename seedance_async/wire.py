@@ -136,6 +136,11 @@ def given_fields(body: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def is_id(text: str) -> bool:
+    """Tell whether *text* can stand in the API's addresses as an id."""
+    return re.fullmatch(r"[^\s/?#%]*[^\s/?#%.][^\s/?#%]*", text) is not None
+
+
 def quote_id(task_id: str) -> str:
     """Quote an id for a path, so that no id can name another resource."""
     return quote(task_id, safe="", errors="surrogatepass")
@@ -246,6 +251,26 @@ def read_failure(loaded: Mapping[str, Any], secrets: Sequence[str] = ()) -> str 
     return f"code {code}: {words or 'no message'}"
 
 
+def read_envelope(
+    body: bytes, secrets: Sequence[str] = ()
+) -> dict[str, Any] | BusinessFailure | Unreadable:
+    """Read what the asset library wraps its answers in: ``code``, ``msg`` and ``data``.
+
+    Returns:
+        The data of a success, empty where there are none.
+    """
+    loaded = load_object(body)
+    if isinstance(loaded, Unreadable):
+        return loaded
+    if _code(loaded.get("code")) == 0:
+        data = loaded.get("data")
+        return data if isinstance(data, dict) else {}
+    failure = read_failure(loaded, secrets)
+    return (
+        BusinessFailure(failure) if failure else Unreadable("no code that says what became of it")
+    )
+
+
 def quotes(task: TaskState, secret: str) -> bool:
     """Tell whether a secret is anywhere in what the provider said."""
     said = task.body
@@ -309,6 +334,12 @@ def retry_after_s(headers: Mapping[str, str], now: dt.datetime) -> float | None:
         return None
     said = _http_date(headers.get("date", "")) or now
     return max(0.0, (date - said).total_seconds())
+
+
+def size_in_range(headers: Mapping[str, str]) -> int | None:
+    """Read the whole file's size, in bytes, from ``Content-Range``; None where it is not told."""
+    total = headers.get("content-range", "").rpartition("/")[2]
+    return int(total) if re.fullmatch(r"\d{1,18}", total, re.ASCII) else None
 
 
 def _http_date(value: str) -> dt.datetime | None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import math
 import os
+import socket
 import struct
 import sys
+import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,10 +20,11 @@ from typing import Any
 import anyio
 import av
 import pytest
+from aiohttp import web
 from PIL import Image
 
 from seedance_async.errors import MediaError
-from seedance_async.looking import LOOK_S, Looker
+from seedance_async.looking import Looker
 from seedance_async.mediainfo import MediaInfo, MediaKind
 
 SIDEWAYS = 6  # Exif: the top of the picture is on its right
@@ -105,7 +109,7 @@ async def test_images_of_the_contract(looker: Looker, tmp_path: Path, name: str)
     path = tmp_path / name
     picture(600, 450).save(path)
     container = {"jpg": "jpeg"}.get(name[2:], name[2:])
-    info = await looker.look_at_file(path)
+    info = await looker.look(path)
     assert essence(info) == (MediaKind.IMAGE, container, 600, 450, False)
     assert (info.size_bytes, info.duration_s) == (path.stat().st_size, None)
 
@@ -114,7 +118,7 @@ async def test_images_of_the_contract(looker: Looker, tmp_path: Path, name: str)
 async def test_unusual_pixels(looker: Looker, tmp_path: Path, name: str, mode: str) -> None:
     kind = "L" if mode in ("I;16", "F") else "RGB"
     picture().convert(kind).convert(mode).save(tmp_path / name)
-    info = await looker.look_at_file(tmp_path / name)
+    info = await looker.look(tmp_path / name)
     assert (info.width, info.height) == (640, 480)
 
 
@@ -124,7 +128,7 @@ async def test_every_kind_of_webp(looker: Looker, tmp_path: Path, options: dict[
     with_alpha = picture(640, 481)
     with_alpha.putalpha(128)
     with_alpha.save(path, **options)
-    info = await looker.look_at_file(path)
+    info = await looker.look(path)
     assert essence(info) == (MediaKind.IMAGE, "webp", 640, 481, False)
 
 
@@ -133,7 +137,7 @@ async def test_exif_turns_a_picture(looker: Looker, tmp_path: Path, name: str) -
     exif = Image.Exif()
     exif[0x0112] = SIDEWAYS
     picture().save(tmp_path / name, exif=exif)
-    info = await looker.look_at_file(tmp_path / name)
+    info = await looker.look(tmp_path / name)
     assert (info.width, info.height) == (480, 640)
 
 
@@ -141,7 +145,7 @@ async def test_exif_turns_a_picture(looker: Looker, tmp_path: Path, name: str) -
 async def test_moving_pictures(looker: Looker, tmp_path: Path, name: str) -> None:
     first, *others = (picture().rotate(90 * turn) for turn in range(3))
     first.save(tmp_path / name, save_all=True, append_images=others, duration=100)
-    info = await looker.look_at_file(tmp_path / name)
+    info = await looker.look(tmp_path / name)
     assert essence(info) == (MediaKind.IMAGE, name[2:], 640, 480, True)
 
 
@@ -153,16 +157,16 @@ async def test_images_that_the_api_does_not_take_are_named(
     looker: Looker, tmp_path: Path, name: str, container: str
 ) -> None:
     picture(256, 256).save(tmp_path / name)
-    info = await looker.look_at_file(tmp_path / name)
+    info = await looker.look(tmp_path / name)
     assert (info.kind, info.container) == (MediaKind.IMAGE, container)
 
 
 async def test_content_decides_and_not_the_name(looker: Looker, tmp_path: Path) -> None:
     path = tmp_path / "song.mp3"
     picture().save(path, format="PNG")
-    assert (await looker.look_at_file(path)).container == "png"
+    assert (await looker.look(path)).container == "png"
     wrong = sound(tmp_path / "a.ogg", 2.0, "libopus", rate=48_000).rename(tmp_path / "b.mp3")
-    info = await looker.look_at_file(wrong)
+    info = await looker.look(wrong)
     assert (info.kind, info.container, info.codec) == (MediaKind.AUDIO, "ogg", "opus")
 
 
@@ -181,7 +185,7 @@ async def test_content_decides_and_not_the_name(looker: Looker, tmp_path: Path) 
 async def test_videos(
     looker: Looker, tmp_path: Path, name: str, codec: str, told: tuple[str, str]
 ) -> None:
-    info = await looker.look_at_file(video(tmp_path / name, codec=codec, seconds=2.5))
+    info = await looker.look(video(tmp_path / name, codec=codec, seconds=2.5))
     assert (info.kind, info.container, info.codec) == (MediaKind.VIDEO, *told)
     assert (info.width, info.height) == (640, 480)
     assert info.duration_s == pytest.approx(2.5, abs=0.05)
@@ -191,24 +195,24 @@ async def test_videos(
 async def test_a_phones_video_stands_as_it_is_shown(
     looker: Looker, tmp_path: Path, rotation: int, *, turned: bool
 ) -> None:
-    info = await looker.look_at_file(video(tmp_path / "a.mp4", rotation=rotation))
+    info = await looker.look(video(tmp_path / "a.mp4", rotation=rotation))
     assert (info.width, info.height) == ((480, 640) if turned else (640, 480))
 
 
 async def test_a_variable_frame_rate(looker: Looker, tmp_path: Path) -> None:
     uneven = video(tmp_path / "a.mp4", seconds=6.0, gaps=lambda index: 1 + index % 5)
-    assert (await looker.look_at_file(uneven)).duration_s == pytest.approx(6.0, abs=0.2)
+    assert (await looker.look(uneven)).duration_s == pytest.approx(6.0, abs=0.2)
 
 
 async def test_a_video_is_as_long_as_its_pictures(looker: Looker, tmp_path: Path) -> None:
     path = video(tmp_path / "a.mp4", seconds=3.0, sound_s=5.0)
-    assert (await looker.look_at_file(path)).duration_s == pytest.approx(3.0, abs=0.05)
+    assert (await looker.look(path)).duration_s == pytest.approx(3.0, abs=0.05)
 
 
 @pytest.mark.parametrize("name", ["a.ts", "a.mkv"])
 async def test_no_duration_in_the_header(looker: Looker, tmp_path: Path, name: str) -> None:
     path = video(tmp_path / name, seconds=4.0, **({"live": "1"} if name == "a.mkv" else {}))
-    assert (await looker.look_at_file(path)).duration_s == pytest.approx(4.0, abs=0.1)
+    assert (await looker.look(path)).duration_s == pytest.approx(4.0, abs=0.1)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +229,7 @@ async def test_sounds(
     looker: Looker, tmp_path: Path, name: str, codec: str, told: tuple[str, str]
 ) -> None:
     for seconds in (2.0, 15.0):
-        info = await looker.look_at_file(sound(tmp_path / name, seconds, codec))
+        info = await looker.look(sound(tmp_path / name, seconds, codec))
         assert (info.kind, info.container, info.codec) == (MediaKind.AUDIO, *told)
         assert (info.width, info.height) == (None, None)
         assert info.duration_s == pytest.approx(seconds, abs=0.07)
@@ -233,7 +237,7 @@ async def test_sounds(
 
 async def test_an_mp3_without_a_header_of_its_own(looker: Looker, tmp_path: Path) -> None:
     path = sound(tmp_path / "a.mp3", 9.0, "libmp3lame", write_xing="0")
-    assert (await looker.look_at_file(path)).duration_s == pytest.approx(9.0, abs=0.1)
+    assert (await looker.look(path)).duration_s == pytest.approx(9.0, abs=0.1)
 
 
 async def test_a_cover_picture_makes_no_video_of_a_song(looker: Looker, tmp_path: Path) -> None:
@@ -246,7 +250,7 @@ async def test_a_cover_picture_makes_no_video_of_a_song(looker: Looker, tmp_path
     song = sound(tmp_path / "a.mp3", 3.0, "libmp3lame", write_id3v2="0").read_bytes()
     path = tmp_path / "b.mp3"
     path.write_bytes(b"ID3\3\0\0" + synchsafe + frame + song)
-    info = await looker.look_at_file(path)
+    info = await looker.look(path)
     assert (info.kind, info.container) == (MediaKind.AUDIO, "mp3")
 
 
@@ -277,13 +281,13 @@ def whole_files(folder: Path) -> Iterator[Path]:
 
 async def test_a_file_that_is_cut_short(looker: Looker, tmp_path: Path) -> None:
     for path in whole_files(tmp_path):
-        assert await looker.look_at_file(path)
+        assert await looker.look(path)
         data = path.read_bytes()
         for share in (0.3, 0.7):
             cut = tmp_path / f"cut {path.name}"
             cut.write_bytes(data[: int(len(data) * share)])
             with pytest.raises(MediaError):
-                await looker.look_at_file(cut)
+                await looker.look(cut)
 
 
 @pytest.mark.parametrize(
@@ -307,8 +311,8 @@ async def test_a_file_that_is_cut_short(looker: Looker, tmp_path: Path) -> None:
 async def test_what_is_no_media_is_told(looker: Looker, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "cat.png"
     path.write_bytes(content)
-    with pytest.raises(MediaError, match=r"cat\.png ") as caught:
-        await looker.look_at_file(path)
+    with pytest.raises(MediaError) as caught:
+        await looker.look(path)
     assert "crash" not in str(caught.value)
 
 
@@ -327,7 +331,7 @@ async def test_random_damage_ends_in_an_answer_or_a_clear_error(
 
 async def told(looker: Looker, path: Path) -> str:
     try:
-        return str(await looker.look_at_file(path))
+        return str(await looker.look(path))
     except MediaError as error:
         return str(error)
 
@@ -338,7 +342,7 @@ async def test_a_bomb_is_not_set_off(
 ) -> None:
     path = tmp_path / "bomb.png"
     path.write_bytes(png_bomb(*sides))
-    info = await looker.look_at_file(path)
+    info = await looker.look(path)
     assert (info.width, info.height) == sides
 
 
@@ -346,7 +350,7 @@ async def test_a_webp_may_claim_its_billion_pixels(looker: Looker, tmp_path: Pat
     body = b"VP8X" + struct.pack("<IB3x", 10, 2) + b"\xff\xff\x3f" * 2
     path = tmp_path / "a.webp"
     path.write_bytes(b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body)
-    info = await looker.look_at_file(path)
+    info = await looker.look(path)
     assert (info.width, info.height) == (1 << 22, 1 << 22)
 
 
@@ -357,63 +361,246 @@ async def test_a_video_that_claims_hours(looker: Looker, tmp_path: Path) -> None
         data[place : place + 4] = struct.pack(">I", 0x7FFFFFFF)
     path = tmp_path / "b.mp4"
     path.write_bytes(data)
-    assert (await looker.look_at_file(path)).duration_s == pytest.approx(2.0, abs=0.1)
+    assert (await looker.look(path)).duration_s == pytest.approx(2.0, abs=0.1)
 
 
 async def test_a_file_that_is_not_there_or_is_a_folder(looker: Looker, tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="No such file"):
-        await looker.look_at_file(tmp_path / "none.png")
+        await looker.look(tmp_path / "none.png")
     with pytest.raises(MediaError, match="cannot be read"):
-        await looker.look_at_file(tmp_path)
+        await looker.look(tmp_path)
 
 
-async def test_a_slow_read_ends_and_the_next_look_works(looker: Looker, tmp_path: Path) -> None:
-    def slow(offset: int, count: int) -> bytes:
-        import time
-
-        time.sleep(LOOK_S)
-        return bytes(count)
-
-    with pytest.raises(MediaError, match="takes longer"):
-        await looker.look_at_parts(slow, None, is_whole=False, name="https://h.example/a")
-    picture().save(tmp_path / "a.png")
-    assert await looker.look_at_file(tmp_path / "a.png")
+async def test_bytes_are_looked_at_like_a_file(looker: Looker, tmp_path: Path) -> None:
+    for path in whole_files(tmp_path):
+        assert await looker.look(path.read_bytes()) == await looker.look(path)
+    with pytest.raises(MediaError, match="empty"):
+        await looker.look(b"")
 
 
-async def test_parts_are_read_where_needed_and_nothing_else(looker: Looker, tmp_path: Path) -> None:
+# --- behind a URL -------------------------------------------------------------------------------
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Host:
+    """A host of files, some of them odd."""
+
+    def __init__(self) -> None:
+        self.sent_bytes = 0
+        self.asked = 0
+        self.headers: list[Any] = []
+
+    @contextlib.asynccontextmanager
+    async def serving(self, handler: Handler) -> AsyncIterator[str]:
+        async def counted(request: web.Request) -> web.StreamResponse:
+            self.asked += 1
+            self.headers.append(request.headers)
+            return await handler(request)
+
+        app = web.Application()
+        app.router.add_get("/{name:.*}", counted)
+        runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True
+        )
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        try:
+            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        finally:
+            await runner.cleanup()
+
+    def file(self, data: bytes, *, in_parts: bool = True) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            if not in_parts:
+                response = web.StreamResponse(headers={"Content-Length": str(len(data))})
+                await response.prepare(request)
+                for at in range(0, len(data), 1 << 16):
+                    await response.write(data[at : at + (1 << 16)])
+                    self.sent_bytes += 1 << 16
+                return response
+            part = request.http_range
+            piece = data[part.start : part.stop]
+            self.sent_bytes += len(piece)
+            told = f"bytes {part.start}-{part.start + len(piece) - 1}/{len(data)}"
+            return web.Response(status=206, body=piece, headers={"Content-Range": told})
+
+        return handle
+
+
+@pytest.fixture
+def host() -> Host:
+    return Host()
+
+
+@pytest.fixture
+async def distant() -> AsyncIterator[Looker]:
+    running = Looker(to_private=True)
+    yield running
+    await running.close()
+
+
+@pytest.mark.parametrize("in_parts", [True, False])
+async def test_what_is_behind_a_url(
+    distant: Looker, looker: Looker, host: Host, tmp_path: Path, *, in_parts: bool
+) -> None:
+    for path in whole_files(tmp_path):
+        async with host.serving(host.file(path.read_bytes(), in_parts=in_parts)) as base:
+            assert await distant.look_behind(f"{base}/a?sig=secret") == await looker.look(path)
+    assert not {"Authorization", "Cookie"} & set(host.headers[0])
+
+
+async def test_of_a_large_video_a_small_part_is_fetched(
+    distant: Looker, host: Host, tmp_path: Path
+) -> None:
     data = video(tmp_path / "a.mp4", seconds=3.0).read_bytes()
     index = data.rindex(b"moov") - 4
-    filling = struct.pack(">I4s", 50_000_008, b"free") + bytes(50_000_000)
+    filling = struct.pack(">I4s", 100_000_008, b"free") + bytes(100_000_000)
     large = data[:index] + filling + data[index:]
-    got = 0
-
-    def read(offset: int, count: int) -> bytes:
-        nonlocal got
-        part = large[offset : offset + count]
-        got += len(part)
-        return part
-
-    info = await looker.look_at_parts(read, len(large), is_whole=False, name="a")
+    async with host.serving(host.file(large)) as base:
+        info = await distant.look_behind(base)
     assert (info.kind, info.width, info.size_bytes) == (MediaKind.VIDEO, 640, len(large))
     assert info.duration_s == pytest.approx(3.0, abs=0.05)
-    assert got < 500_000
+    assert host.sent_bytes < 500_000
 
 
-async def test_looks_that_nobody_waits_for_end_their_process(tmp_path: Path) -> None:
+async def test_a_large_video_that_comes_whole_or_not_at_all_is_given_up(
+    distant: Looker, host: Host, tmp_path: Path
+) -> None:
+    data = video(tmp_path / "a.mp4", seconds=3.0).read_bytes()
+    index = data.rindex(b"moov") - 4
+    filling = struct.pack(">I4s", 100_000_008, b"free") + bytes(100_000_000)
+    large = data[:index] + filling + data[index:]
+    async with host.serving(host.file(large, in_parts=False)) as base:
+        with pytest.raises(MediaError, match="Range"):
+            await distant.look_behind(base)
+    assert host.sent_bytes < 20_000_000  # what sockets hold
+
+
+async def endless(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    await response.prepare(request)
+    with contextlib.suppress(ConnectionError):
+        while True:
+            await response.write(bytes(1 << 16))
+    return response
+
+
+async def drip(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    await response.prepare(request)
+    with contextlib.suppress(ConnectionError):
+        while True:
+            await response.write(b"\0")
+            await anyio.sleep(0.5)
+    return response
+
+
+async def silent(_: web.Request) -> web.StreamResponse:
+    await anyio.sleep_forever()
+    raise AssertionError
+
+
+async def round_and_round(request: web.Request) -> web.StreamResponse:
+    raise web.HTTPFound(request.url)
+
+
+async def away(_: web.Request) -> web.StreamResponse:
+    raise web.HTTPFound("ftp://h.example/a.png")
+
+
+async def gone(_: web.Request) -> web.StreamResponse:
+    raise web.HTTPNotFound
+
+
+async def swapped(request: web.Request) -> web.StreamResponse:
+    """Serve a beginning, and no part after it."""
+    if request.http_range.start:
+        return web.Response(text="no")
+    head = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom".ljust(1 << 16, b"\0")
+    return web.Response(status=206, body=head, headers={"Content-Range": "bytes 0-65535/9000000"})
+
+
+@pytest.mark.parametrize(
+    ("handler", "words"),
+    [
+        (endless, r"does not show what it is|no image"),
+        (round_and_round, "redirects more than 5 times"),
+        (away, r"no http\(s\) URL"),
+        (gone, "HTTP 404"),
+        (swapped, r"in parts: HTTP 200|no image"),
+    ],
+)
+async def test_odd_hosts_end_in_a_clear_error(
+    distant: Looker, host: Host, handler: Handler, words: str
+) -> None:
+    async with host.serving(handler) as base:
+        with pytest.raises(MediaError, match=words) as caught:
+            await distant.look_behind(f"{base}/cat.mp4?sig=secret")
+    assert "secret" not in str(caught.value)
+    assert host.asked <= 10
+
+
+@pytest.mark.parametrize("handler", [drip, silent])
+async def test_slow_hosts_end_within_five_seconds(host: Host, handler: Handler) -> None:
+    def look() -> float:
+        async def main() -> float:
+            looker = Looker(to_private=True)
+            async with host.serving(handler) as base:
+                began = time.monotonic()
+                with pytest.raises(MediaError, match=r"cannot be fetched|takes longer"):
+                    await looker.look_behind(base)
+                lasted = time.monotonic() - began
+            await looker.close()
+            return lasted
+
+        return asyncio.run(main())  # a deadline for hosts is in real time
+
+    assert await asyncio.to_thread(look) < 5.0
+
+
+async def test_nobody_at_the_url(distant: Looker) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        unused_port = taken.getsockname()[1]
+    with pytest.raises(MediaError, match="cannot be fetched"):
+        await distant.look_behind(f"http://127.0.0.1:{unused_port}/a.png")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1/a.png", "http://169.254.169.254/latest", "http://localhost/a.png"]
+)
+async def test_private_addresses_are_not_asked(looker: Looker, url: str) -> None:
+    with pytest.raises(MediaError, match="private address"):
+        await looker.look_behind(url)
+
+
+async def test_neither_by_a_redirect_nor_by_a_name(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def resolve(*_: Any, **__: Any) -> list[dict[str, Any]]:
+        return [
+            {"hostname": "h", "host": "127.0.0.1", "port": 1, "family": 2, "proto": 0, "flags": 0}
+        ]
+
+    monkeypatch.setattr("seedance_async.behind.DefaultResolver.resolve", resolve)
     looker = Looker()
+    with pytest.raises(MediaError, match="private address"):
+        await looker.look_behind("http://public.example.com/a.png")
+    await looker.close()
 
-    def stuck(offset: int, count: int) -> bytes:
-        import time
 
-        time.sleep(0.2)
-        return bytes(count)
-
+async def test_looks_that_nobody_waits_for_leave_nothing_behind(
+    distant: Looker, host: Host, tmp_path: Path
+) -> None:
+    picture().save(tmp_path / "a.png")
+    async with host.serving(silent) as base:
+        with anyio.move_on_after(1):
+            await distant.look_behind(base)
     with anyio.move_on_after(0) as scope:
         scope.cancel()
-        await looker.look_at_parts(stuck, None, is_whole=False, name="a")
-    picture().save(tmp_path / "a.png")
-    assert await looker.look_at_file(tmp_path / "a.png")
-    await looker.close()
+        await distant.look(tmp_path / "a.png")
+    assert await distant.look(tmp_path / "a.png")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -424,7 +611,7 @@ async def test_memory_stays_small_and_processes_end(tmp_path: Path) -> None:
     path.write_bytes(png_bomb(20_000, 20_000))
     async with anyio.create_task_group() as group:
         for _ in range(8):
-            group.start_soon(looker.look_at_file, path)
+            group.start_soon(looker.look, path)
     running = [pid for pid in looking() if pid not in others]
     told = [(pid / "status").read_text() for pid in running]
     peaks_kib = [int(text.partition("VmHWM:")[2].split()[0]) for text in told]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import linecache
 import logging
 import sqlite3
 import subprocess
@@ -71,7 +72,9 @@ def request() -> VideoRequest:
 
 
 @pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, Any]]:
+def anyio_backend(monkeypatch: pytest.MonkeyPatch) -> tuple[str, dict[str, Any]]:
+    # In its debug mode asyncio asks with each callback whether any source file has changed.
+    monkeypatch.setattr(linecache, "checkcache", lambda *_: None)
     return "asyncio", {"loop_factory": VirtualLoop, "debug": True}
 
 

@@ -351,7 +351,10 @@ class Service:
         asset = self.library.find(request.match_info["asset_id"])
         if asset is None:
             return json_answer(answers.asset_failed(answers.ASSET_UNKNOWN, "asset not found"))
-        return json_answer(answers.asset_done(answers.asset(asset, self.clock())))
+        now = self.clock()
+        is_reviewed = asset.status(now) is assets.AssetStatus.ACTIVE
+        shown = answers.asset_done(answers.asset(asset, now))
+        return json_answer(shown, headers={} if is_reviewed else self._advice)
 
     async def _delete_asset(self, request: web.Request) -> web.Response:
         self._authenticate(request)

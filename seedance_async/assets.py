@@ -1,0 +1,339 @@
+"""The provider's asset library: register what is behind a URL, wait for its review, delete it.
+
+A registration is taken like the paid step: written down before it is sent, sent once, and never
+repeated blindly. All calls go through the session's gate for queries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import functools
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import anyio
+import attrs
+
+from seedance_async import references, wire
+from seedance_async.asset import (
+    Asset,
+    AssetKind,
+    AssetStatus,
+    judge_deletion,
+    judge_look,
+    judge_registration,
+    registration,
+)
+from seedance_async.calls import Calls, OnUnknown, check_on_unknown, honour_cancellation
+from seedance_async.errors import (
+    AnswerError,
+    AssetFailed,
+    InvalidRequest,
+    JournalError,
+    RequestRefused,
+    SubmissionUnknown,
+    UnexpectedAnswer,
+    Violation,
+    WaitTimeout,
+)
+from seedance_async.ledger import utc_now
+from seedance_async.lifetable import ASSET
+from seedance_async.pacing import Waiting
+from seedance_async.paid import finish, is_ours
+from seedance_async.retry import Again, Patience
+from seedance_async.turnaround import Seen
+from seedance_async.watch import check_timeout
+from seedance_async.wire import Answer, Reply
+
+R = TypeVar("R")
+_log = logging.getLogger("seedance_async")
+#: How long ``wait_active`` waits unless told otherwise, in seconds. Our choice.
+DEFAULT_REVIEW_S = 600.0
+_KEY_DIGITS = 16
+
+
+@attrs.frozen(kw_only=True)
+class _Entry:
+    """What the journal knows of a registration: sent and no more, or the asset's id."""
+
+    asset_id: str | None
+    at: str
+
+
+class Assets:
+    """The asset library, as ``session.assets``."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    async def register(
+        self,
+        url: str,
+        kind: AssetKind | str,
+        name: str | None = None,
+        *,
+        on_unknown: OnUnknown = "leave",
+    ) -> Asset:
+        """Register what is behind a public URL; the provider fetches and reviews it.
+
+        The registration is sent at most once, unless the answer proves that nothing was
+        registered. The same *url*, *kind* and *name* again, also in another process with the same
+        journal, give the asset that is there already, unless its review failed or it was deleted.
+
+        Args:
+            url: A public http(s) URL.
+            kind: One of ``AssetKind``, or its text.
+            name: What the provider is to call it.
+            on_unknown: What to do where the answer to an earlier registration was lost: ``leave``
+                raises ``SubmissionUnknown``, ``resubmit`` sends it again, and there may be two.
+
+        Returns:
+            The asset, ``Processing`` as a rule; see ``wait_active``.
+
+        Raises:
+            InvalidRequest: The URL or the kind cannot be right, or the key stands for another.
+            SubmissionUnknown: The answer was lost; an asset may exist.
+            AuthenticationError, InsufficientBalance, RequestRefused: Refused.
+            RateLimited, ServiceUnavailable: Nothing was accepted for longer than
+                ``Retries.create_patience_s``.
+            JournalError: It could not be written down.
+        """
+        check_on_unknown(on_unknown)
+        kind = self._checked(url, kind, name)
+        body = wire.dump(registration(url, kind, name))
+        # The URL may be signed: of it no more than a digest is written down.
+        digest = hashlib.sha256(body).hexdigest()
+        key = f"asset:{digest[:_KEY_DIGITS]}"
+        calls = self._calls
+        with calls.operation(None):
+            async with calls.ledger.alone(key):
+                known = await self._recall(key)
+                if known is not None and known.asset_id is not None:
+                    asset = await self._still_there(known.asset_id)
+                    if asset is not None:
+                        return asset
+                elif known is not None and on_unknown == "leave":
+                    raise SubmissionUnknown(
+                        f"the registration {key} is unknown since {known.at} and is not sent "
+                        "again; look for it at the provider, or resubmit it",
+                        None,
+                        None,
+                        key,
+                        digest,
+                    )
+                asset_id = await self._register(key, digest, body, url)
+        status = AssetStatus.PROCESSING
+        return Asset(id=asset_id, status=status, kind=kind, name=name, url=url)
+
+    async def get(self, asset_id: str) -> Asset:
+        """Look at an asset.
+
+        Raises:
+            ValueError: It cannot be an id.
+            RequestRefused: There is no such asset.
+            SeedanceError: The library could not be asked for longer than
+                ``Retries.query_patience_s``.
+        """
+        asset, _ = await self._look(asset_id)
+        return asset
+
+    async def wait_active(self, asset_id: str, timeout_s: float | None = DEFAULT_REVIEW_S) -> Asset:
+        """Wait until an asset may be used, asking as the session's pacing says.
+
+        Args:
+            asset_id: The asset.
+            timeout_s: Seconds to wait at the most; 0 or more, None for ever.
+
+        Raises:
+            AssetFailed: Its review did not let it pass.
+            WaitTimeout: The time is over; the review goes on.
+            UnexpectedAnswer: It has a status that nobody knows.
+            SeedanceError: As ``get``.
+        """
+        check_timeout(timeout_s)
+        calls, status = self._calls, AssetStatus.PROCESSING.value
+        began, polls = calls.clock(), 0
+        course = calls.learned.turnarounds.course(ASSET)
+        with anyio.move_on_after(timeout_s):
+            while True:
+                asset, hint_s = await self._look(asset_id)
+                status, polls, age_s = asset.status, polls + 1, calls.clock() - began
+                is_running = status == AssetStatus.PROCESSING
+                # One that is ready at once was registered before anybody watched.
+                if polls > 1:
+                    course.saw(Seen.RUNNING if is_running else Seen.ENDED, age_s)
+                if status == AssetStatus.ACTIVE:
+                    return asset
+                if status == AssetStatus.FAILED:
+                    raise AssetFailed(f"asset {asset_id} did not pass the provider's review")
+                if not is_running:
+                    raise UnexpectedAnswer(f"asset {asset_id} has the status {status!r}")
+                waiting = Waiting(
+                    model=ASSET,
+                    age_s=age_s,
+                    polls=polls,
+                    hint_s=hint_s,
+                    jitter=calls.jitter(),
+                    course=course,
+                )
+                await anyio.sleep(max(calls.pacing.delay_s(waiting), 0.0))
+        raise WaitTimeout(f"asset {asset_id} is {status} after {timeout_s:g} s", None, status)
+
+    async def delete(self, asset_id: str) -> None:
+        """Delete an asset, for good.
+
+        Raises:
+            ValueError: It cannot be an id.
+            RequestRefused: There is no such asset.
+            SeedanceError: As ``get``; it may be deleted or not.
+        """
+        _check_id(asset_id)
+        judge = functools.partial(judge_deletion, secrets=self._secrets)
+        with self._calls.operation(None):
+            await self._repeated("DELETE", asset_id, judge)
+
+    @property
+    def _secrets(self) -> tuple[str, ...]:
+        return (self._calls.transport.api_key,)
+
+    def _checked(self, url: str, kind: AssetKind | str, name: Any) -> AssetKind:
+        problem = references.problem(url)
+        if problem is None and url.startswith(references.ASSET_SCHEME):
+            problem = "is an asset already"
+        broken = [] if problem is None else [Violation("media.reference", "url", problem)]
+        if not broken and self._calls.checks_hosts and not references.may_be_public(url):
+            message = "points to a host that the provider cannot reach: use a public URL"
+            broken.append(Violation("media.public", "url", message))
+        kinds = ", ".join(AssetKind)
+        if kind not in tuple(AssetKind):
+            broken.append(Violation("asset.kind", "kind", f"is not one of {kinds}"))
+        if name is not None and (not isinstance(name, str) or not name.strip()):
+            broken.append(Violation("name.text", "name", "must be text that is not blank"))
+        if broken:
+            raise InvalidRequest(broken)
+        return AssetKind(kind)
+
+    async def _look(self, asset_id: str) -> tuple[Asset, float | None]:
+        """Look at an asset; with the provider's hint when to look again, in seconds."""
+        _check_id(asset_id)
+        judge = functools.partial(judge_look, asset_id=asset_id, secrets=self._secrets)
+        with self._calls.operation(None):
+            return await self._repeated("GET", asset_id, judge)
+
+    async def _still_there(self, asset_id: str) -> Asset | None:
+        try:
+            asset = await self.get(asset_id)
+        except RequestRefused:  # deleted
+            return None
+        return None if asset.status == AssetStatus.FAILED else asset
+
+    async def _register(self, key: str, digest: str, body: bytes, url: str) -> str:
+        calls = self._calls
+        judge = functools.partial(
+            judge_registration, key=key, digest=digest, secrets=(*self._secrets, url)
+        )
+        patience = Patience(calls.retries, calls.retries.create_patience_s)
+        while True:
+            passage = await calls.turns.to_ask(calls.standing())
+            again: Again | None = None
+            try:
+                await honour_cancellation()
+                verdict = await finish(self._send_once(key, body, judge), calls.on_the_wire)
+                again = verdict if isinstance(verdict, Again) else None
+            finally:
+                calls.turns.answered(passage, again)
+                calls.turns.asked(passage)
+            if isinstance(verdict, str):
+                return verdict
+            if isinstance(verdict, AnswerError):
+                raise verdict
+            await anyio.sleep(patience.failed(verdict, calls.clock(), calls.jitter()))
+
+    async def _send_once(
+        self,
+        key: str,
+        body: bytes,
+        judge: Callable[[Reply, dt.datetime], str | Again | AnswerError],
+    ) -> str | Again | AnswerError:
+        """Write down, send, write down; to be run by ``finish`` alone."""
+        before = await self._recall(key)
+        await self._remember(key, _Entry(asset_id=None, at=_now()))
+        verdict = judge(await self._calls.transport.asset("POST", None, body), utc_now())
+        if isinstance(verdict, str):
+            try:
+                await self._remember(key, _Entry(asset_id=verdict, at=_now()))
+            except JournalError:
+                # It is registered, and whoever was to read the error may be gone.
+                _log.error("asset %s of registration %s is not on record", verdict, key)
+                raise
+        elif not isinstance(verdict, SubmissionUnknown):
+            # What was unknown before stays so: that this one was refused says nothing of it.
+            await self._remember(key, before if before and not before.asset_id else None)
+        return verdict
+
+    async def _repeated(
+        self,
+        method: str,
+        asset_id: str,
+        judge: Callable[[Reply, dt.datetime], R | Again | AnswerError],
+    ) -> tuple[R, float | None]:
+        """Make a call that may be repeated, until it has an answer."""
+        calls = self._calls
+        patience = Patience(calls.retries, calls.retries.query_patience_s)
+        while True:
+            passage = await calls.turns.to_ask(calls.standing())
+            again: Again | None = None
+            try:
+                reply, now = await calls.transport.asset(method, asset_id), utc_now()
+                verdict = judge(reply, now)
+                again = verdict if isinstance(verdict, Again) else None
+            finally:
+                calls.turns.answered(passage, again)
+                calls.turns.asked(passage)
+            if isinstance(verdict, AnswerError):
+                raise verdict
+            if not isinstance(verdict, Again):
+                hint_s = (
+                    wire.retry_after_s(reply.headers, now) if isinstance(reply, Answer) else None
+                )
+                return verdict, hint_s
+            await anyio.sleep(patience.failed(verdict, calls.clock(), calls.jitter()))
+
+    async def _recall(self, key: str) -> _Entry | None:
+        with _keeping(key):
+            text = await self._calls.ledger.journal.recall(key)
+            kept: Any = json.loads(text) if text else None
+            return None if kept is None else _Entry(asset_id=kept["asset_id"], at=kept["at"])
+
+    async def _remember(self, key: str, entry: _Entry | None) -> None:
+        text = "" if entry is None else json.dumps(attrs.asdict(entry))
+        with _keeping(key):
+            await self._calls.ledger.journal.remember(key, text)
+
+
+def _check_id(asset_id: object) -> None:
+    if not isinstance(asset_id, str) or not wire.is_id(asset_id):
+        raise ValueError("that cannot be an asset's id: it looks like asset-20260330142158-q75m8")
+
+
+@contextlib.contextmanager
+def _keeping(key: str) -> Iterator[None]:
+    """Make a ``JournalError`` of whatever a user's journal raises."""
+    try:
+        yield
+    except JournalError:
+        raise
+    except (Exception, asyncio.CancelledError) as exc:
+        if isinstance(exc, asyncio.CancelledError) and is_ours(exc):
+            raise
+        message = f"the journal does not keep {key}: {type(exc).__name__}"
+        raise JournalError(message) from exc
+
+
+def _now() -> str:
+    return f"{utc_now():%Y-%m-%d %H:%M:%S} UTC"
