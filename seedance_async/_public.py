@@ -11,6 +11,7 @@ from seedance_async.errors import (
     InsufficientBalance,
     InvalidRequest,
     JournalError,
+    MediaError,
     RateLimited,
     RequestRefused,
     SeedanceError,
@@ -26,7 +27,9 @@ from seedance_async.errors import (
 from seedance_async.estimate import Estimate
 from seedance_async.journal import Journal, MemoryJournal, SqliteJournal
 from seedance_async.lifecycle import JobRecord, JobState, Move
+from seedance_async.mediainfo import MediaInfo, MediaKind
 from seedance_async.pacing import Adaptive, Backoff, Fixed, Pacing
+from seedance_async.preflight import Preflight
 from seedance_async.request import Job, VideoRequest
 from seedance_async.results import BatchReport, Outcome, OutcomeStatus, Video
 from seedance_async.retry import Retries
@@ -57,6 +60,9 @@ __all__ = [
     "Journal",
     "JournalError",
     "Limits",
+    "MediaError",
+    "MediaInfo",
+    "MediaKind",
     "MemoryJournal",
     "Model",
     "Move",
@@ -64,6 +70,7 @@ __all__ = [
     "OutcomeStatus",
     "Outcomes",
     "Pacing",
+    "Preflight",
     "RateLimited",
     "RequestRefused",
     "Retries",

@@ -11,7 +11,7 @@ import contextlib
 import datetime as dt
 import itertools
 from collections import Counter, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import anyio
@@ -36,7 +36,7 @@ from seedance_async.ledger import utc_now
 from seedance_async.lifecycle import JobRecord, JobState
 from seedance_async.naming import NameTemplate
 from seedance_async.paid import is_ours
-from seedance_async.request import Job
+from seedance_async.request import Job, VideoRequest
 from seedance_async.results import Outcome, OutcomeStatus, Video
 from seedance_async.source import BatchItem, BatchSource, iterate, job_of, length
 from seedance_async.turnaround import Course
@@ -67,6 +67,7 @@ class Plan:
         names: How the files are named.
         on_unknown: What to do with jobs that an earlier run left unknown.
         places: Counts equal requests, for the keys of jobs that were given none.
+        check: Looks at the request of a job that is about to be sent, and raises.
     """
 
     max_in_flight: int | None
@@ -76,6 +77,7 @@ class Plan:
     names: NameTemplate
     on_unknown: OnUnknown
     places: Counter[str]
+    check: Callable[[VideoRequest], Awaitable[None]] | None
 
 
 @contextlib.asynccontextmanager
@@ -314,6 +316,7 @@ class _Scheduler:
             self._standing,
             index=entry.index,
             on_unknown=self._plan.on_unknown,
+            check=self._plan.check,
         )
         entry.was_made = entry.taken.job.record.state is JobState.COMPLETED and entry.taken.is_known
         entry.watch = self._calls.watch_taken(entry.taken, self._plan.timeout_s)

@@ -10,7 +10,7 @@ import asyncio
 import functools
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from typing import Any, Literal, get_args
 
@@ -133,6 +133,7 @@ class Calls:
         *,
         index: int | None = None,
         on_unknown: OnUnknown = "leave",
+        check: Callable[[VideoRequest], Awaitable[None]] | None = None,
     ) -> Taken:
         """Take up the job of *key* where it stands, and submit it if it has to be.
 
@@ -159,7 +160,10 @@ class Calls:
                 raise _left_unknown(record)
             if _may_go_again(record):
                 await self.ledger.move(tracked, JobState.PLANNED)
-            if tracked.record.state in (JobState.PLANNED, JobState.UNKNOWN):
+            is_to_be_sent = tracked.record.state in (JobState.PLANNED, JobState.UNKNOWN)
+            if is_to_be_sent and check is not None:
+                await check(job.request)
+            if is_to_be_sent:
                 hint_s = await self._submit(tracked, standing)
                 return Taken(job=tracked, standing=standing, hint_s=hint_s, at=self.clock())
             if record.state is JobState.SUBMITTED and record.task_id is not None:

@@ -1,7 +1,5 @@
 """What a look at a media file has brought to light, as a value. Looks at nothing itself."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 import attrs

@@ -144,6 +144,12 @@ class VideoRequest:
         if broken:
             raise InvalidRequest(broken)
 
+    def media(self) -> Iterator[tuple[str, str]]:
+        """Name every media reference by its place: ``first_image``, ``reference_videos[1]``."""
+        for place, reference in rules.media_references(self._given()):
+            if isinstance(reference, str):  # a waived rule lets anything pass
+                yield place, reference
+
     def _given(self) -> dict[str, Any]:
         fields = {name: getattr(self, name) for name in wire.WIRE_NAMES}
         for name in rules.FRAMES:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import random
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -28,16 +29,18 @@ from seedance_async.admission import Limits
 from seedance_async.assets import Assets
 from seedance_async.batch import Outcomes
 from seedance_async.calls import Calls, OnUnknown, check_on_unknown, key_of
-from seedance_async.errors import SessionClosed
+from seedance_async.errors import InvalidRequest, SessionClosed
 from seedance_async.events import Stream, Subscriber
 from seedance_async.fetches import Fetches
 from seedance_async.journal import Journal, MemoryJournal, SqliteJournal
 from seedance_async.learned import Learned
 from seedance_async.ledger import Ledger
 from seedance_async.lifecycle import JobRecord, JobState, Move
+from seedance_async.mediainfo import MediaInfo
 from seedance_async.naming import DEFAULT_NAMES, NameTemplate
 from seedance_async.pacing import Adaptive, Pacing
 from seedance_async.paid import finish
+from seedance_async.preflight import Preflight, Preflights
 from seedance_async.request import Job, VideoRequest
 from seedance_async.results import BatchReport, Outcome, Video
 from seedance_async.retry import Retries
@@ -210,6 +213,8 @@ class SeedanceSession:
             while any(self._is_at_work(task) for task in self._under_way.values()):
                 await self._one_ended.wait()
         await self._learned.write()
+        if "_preflights" in vars(self):
+            await self._preflights.close()
         if self._http is not None:
             await self._http.close()
         if self._file is not None:
@@ -223,6 +228,13 @@ class SeedanceSession:
         if self._opened is None:
             raise SessionClosed("the session is not open: use async with SeedanceSession() as ...")
         return self._opened
+
+    @functools.cached_property
+    def _preflights(self) -> Preflights:
+        calls = self._calls
+        return Preflights(
+            calls.ledger, self.assets.get, calls.clock, to_private=not calls.checks_hosts
+        )
 
     @contextlib.contextmanager
     def _operation(self, task_id: str | None = None) -> Iterator[None]:
@@ -262,6 +274,7 @@ class SeedanceSession:
         key: str | None = None,
         priority: int = 0,
         on_unknown: OnUnknown = "leave",
+        preflight: bool = False,
     ) -> VideoTask:
         """Create the task and return once its id is written down. This costs money.
 
@@ -283,10 +296,12 @@ class SeedanceSession:
                 is lower, as for somebody who waits beside an overnight batch.
             on_unknown: What to do with a job that an earlier call left ``unknown``: ``leave``
                 raises ``SubmissionUnknown``, ``resubmit`` sends it again *and may pay twice*.
+            preflight: Whether to look at the request's media first, as ``preflight`` does; needs
+                the extra ``media``.
 
         Raises:
-            InvalidRequest: A rule is broken that rests until submission, or the key is that of
-                another request.
+            InvalidRequest: A rule is broken that rests until submission, or one about the media
+                that were looked at; or the key is that of another request.
             SubmissionUnknown: The answer was lost; a task may exist.
             AuthenticationError, InsufficientBalance, RequestRefused: Refused, nothing was paid.
             RateLimited, ServiceUnavailable: Nothing was accepted for longer than
@@ -300,7 +315,8 @@ class SeedanceSession:
         with self._operation():
             its_key = job.key or key_of(request.digest, uuid.uuid4().hex[:_KEY_DIGITS])
             standing = calls.standing(priority)
-            taken = await calls.take(job, its_key, standing, on_unknown=on_unknown)
+            check = self._preflights.check if preflight else None
+            taken = await calls.take(job, its_key, standing, on_unknown=on_unknown, check=check)
         task_id = taken.job.record.task_id
         assert task_id is not None  # noqa: S101 -- for the types: it was taken
         return VideoTask(calls, task_id, taken)
@@ -313,6 +329,7 @@ class SeedanceSession:
         timeout_s: float | None = DEFAULT_WAIT_S,
         priority: int = 0,
         on_unknown: OnUnknown = "leave",
+        preflight: bool = False,
     ) -> Video:
         """Submit, wait, and give the finished video.
 
@@ -322,13 +339,52 @@ class SeedanceSession:
             timeout_s: Seconds to wait after the submission; None for ever.
             priority: As in ``submit``.
             on_unknown: As in ``submit``.
+            preflight: As in ``submit``.
 
         Raises:
             SeedanceError: All that ``submit`` and ``VideoTask.wait`` raise.
         """
         check_timeout(timeout_s)
-        task = await self.submit(request, key=key, priority=priority, on_unknown=on_unknown)
+        task = await self.submit(
+            request, key=key, priority=priority, on_unknown=on_unknown, preflight=preflight
+        )
         return await task.wait(timeout_s)
+
+    async def preflight(self, request: VideoRequest) -> Mapping[str, MediaInfo]:
+        """Look at a request's media without sending anything, and check the rules about them.
+
+        Of what is behind a URL no more is fetched than it takes to tell what it is, less than
+        2 MB; content decides, and not the name. Assets are asked for at the provider. What was
+        looked at is remembered for ten minutes. Needs the extra ``media``.
+
+        Returns:
+            What stands at each place, such as ``first_image`` or ``reference_videos[1]``.
+
+        Raises:
+            InvalidRequest: Rules are broken, all of them in ``violations``: those about media,
+                ``media.readable`` for what cannot be fetched or read, ``asset.active`` for an
+                asset that may not be used.
+            MediaError: The extra is not installed.
+        """
+        (looked,) = await self.preflight_all([request])
+        if looked.violations:
+            raise InvalidRequest(looked.violations)
+        return looked.media
+
+    async def preflight_all(self, requests: Iterable[VideoRequest]) -> Sequence[Preflight]:
+        """Look at the media of many requests, each distinct one once, some at a time.
+
+        Returns:
+            What was found of each request, in order; nothing is raised for a broken rule.
+
+        Raises:
+            MediaError: The extra ``media`` is not installed.
+        """
+        listed = tuple(requests)
+        for request in listed:
+            _check_type("request", request, VideoRequest)
+        with self._operation():
+            return await self._preflights.look_at_all(listed)
 
     def task(self, task_id: str) -> VideoTask:
         """Take up a task by its id, in this process or another; sends nothing.
@@ -377,6 +433,7 @@ class SeedanceSession:
         priority: int = 0,
         file_names: str = DEFAULT_NAMES,
         on_unknown: OnUnknown = "leave",
+        preflight: bool = False,
     ) -> AbstractAsyncContextManager[Outcomes]:
         """Run many jobs, so many at a time, and give their outcomes as they end.
 
@@ -403,6 +460,8 @@ class SeedanceSession:
                 ``{id}`` (the task's) and ``{name}``.
             on_unknown: What to do with jobs that an earlier run left ``unknown``: ``leave`` gives
                 an outcome that says so, ``resubmit`` sends them again *and may pay twice*.
+            preflight: Whether to look at each request's media before it is sent, as in
+                ``submit``; what breaks a rule is ``invalid``.
 
         Raises:
             TypeError, ValueError: Arguments that cannot be used.
@@ -423,6 +482,7 @@ class SeedanceSession:
                     on_unknown=on_unknown,
                     # Without a journal nothing is resumed: the same request is another job.
                     places=Counter() if self._is_lasting else self._places,
+                    check=self._preflights.check if preflight else None,
                 ),
             )
         )
@@ -443,6 +503,7 @@ class SeedanceSession:
         priority: int = 0,
         file_names: str = DEFAULT_NAMES,
         on_unknown: OnUnknown = "leave",
+        preflight: bool = False,
     ) -> BatchReport:
         """Run many jobs to their ends and report on all of them, in input order.
 
@@ -458,6 +519,7 @@ class SeedanceSession:
             priority=priority,
             file_names=file_names,
             on_unknown=on_unknown,
+            preflight=preflight,
         ) as outcomes:
             async for outcome in outcomes:
                 ended.append(outcome)  # noqa: PERF401 -- what came counts, whatever comes then

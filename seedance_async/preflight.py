@@ -1,0 +1,195 @@
+"""Looks at the media of requests before anything is paid for; each distinct one once.
+
+Joins the looks with the rules. Decides nothing about when: whoever submits does.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import anyio
+import attrs
+
+from seedance_async import references, rules
+from seedance_async.asset import Asset, AssetStatus
+from seedance_async.errors import (
+    InvalidRequest,
+    MediaError,
+    RequestRefused,
+    SeedanceError,
+    Violation,
+)
+from seedance_async.ledger import Ledger
+from seedance_async.looking import Looker
+from seedance_async.mediainfo import MediaInfo
+from seedance_async.request import VideoRequest
+from seedance_async.rules import Stage
+
+# For so many seconds a look holds, our choice: what is behind a URL may be another thing tomorrow,
+# a host that is out of reach may be back soon, and a review may end at any moment.
+_HOLDS_S, _PROBLEM_HOLDS_S = 600.0, 30.0
+_READABLE, _ACTIVE = "media.readable", "asset.active"
+_KEPT = 4096
+_AT_ONCE = 8  # hosts that are asked at the same time; our choice
+
+
+@attrs.frozen(kw_only=True)
+class Preflight:
+    """What a look at a request's media has brought to light.
+
+    Attributes:
+        request: The request.
+        media: What stands at each place, such as ``first_image`` or ``reference_videos[1]``.
+            Assets are not in it: nobody can look at them but the provider.
+        violations: All broken rules about media; ``media.readable`` for what cannot be looked
+            at, ``asset.active`` for an asset that may not be used (yet).
+    """
+
+    request: VideoRequest
+    media: Mapping[str, MediaInfo]
+    violations: tuple[Violation, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether no rule is broken."""
+        return not self.violations
+
+
+_Found = MediaInfo | Violation | None  # None for an asset that may be used
+
+
+@attrs.frozen
+class _Kept:
+    until: float
+    found: _Found
+
+
+class Preflights:
+    """Looks at requests; remembers for ten minutes what it has seen.
+
+    Args:
+        ledger: Keeps two looks at one thing apart.
+        look_up: Gives an asset as it is now.
+        clock: Gives the event loop's time, in seconds.
+        to_private: Whether URLs may lead to private addresses.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        look_up: Callable[[str], Awaitable[Asset]],
+        clock: Callable[[], float],
+        *,
+        to_private: bool,
+    ) -> None:
+        self._ledger = ledger
+        self._look_up = look_up
+        self._clock = clock
+        self._to_private = to_private
+        self._looker: Looker | None = None
+        self._places = anyio.Semaphore(_AT_ONCE)
+        self._kept: dict[str, _Kept] = {}
+
+    async def check(self, request: VideoRequest) -> None:
+        """Look at a request's media.
+
+        Raises:
+            InvalidRequest: Rules are broken, all of them in ``violations``.
+            MediaError: The extra ``media`` is not installed.
+        """
+        preflight = await self.look(request)
+        if not preflight.ok:
+            raise InvalidRequest(preflight.violations)
+
+    async def look(self, request: VideoRequest) -> Preflight:
+        """Look at a request's media, and say what is wrong with them.
+
+        Raises:
+            MediaError: The extra ``media`` is not installed.
+            SeedanceError: The asset library cannot be asked.
+        """
+        places = tuple(request.media())
+        found: dict[str, _Found] = {}
+        errors: list[SeedanceError] = []
+
+        async def look(place: str, reference: str) -> None:
+            try:
+                found[place] = await self._once(reference)
+            except SeedanceError as error:
+                errors.append(error)  # bare, and not in a group
+                group.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            for place, reference in places:
+                group.start_soon(look, place, reference)
+        if errors:
+            raise errors[0]
+        media = {place: each for place, _ in places if isinstance(each := found[place], MediaInfo)}
+        unseen = [
+            attrs.evolve(each, field=place)
+            for place, _ in places
+            if isinstance(each := found[place], Violation)
+        ]
+        broken = rules.violations(media, waive=request.waive, stage=Stage.MEDIA)
+        return Preflight(request=request, media=media, violations=(*unseen, *broken))
+
+    async def look_at_all(self, requests: Sequence[VideoRequest]) -> Sequence[Preflight]:
+        """Look at many requests, some at a time; as ``look``."""
+        looked: dict[int, Preflight] = {}
+        errors: list[SeedanceError] = []
+        waiting = iter(enumerate(requests))
+
+        async def work() -> None:
+            try:
+                for number, request in waiting:
+                    looked[number] = await self.look(request)
+            except SeedanceError as error:
+                errors.append(error)
+                group.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            for _ in range(min(_AT_ONCE, len(requests))):
+                group.start_soon(work)
+        if errors:
+            raise errors[0]
+        return [looked[number] for number in range(len(requests))]
+
+    async def close(self) -> None:
+        """End what looks."""
+        if self._looker is not None:
+            await self._looker.close()
+
+    async def _once(self, reference: str) -> _Found:
+        async with self._ledger.alone(f"look at {reference}"):
+            kept = self._kept.get(reference)
+            if kept is None or kept.until < self._clock():
+                found = await self._look(reference)
+                kept = self._kept[reference] = _Kept(self._clock() + _holds_s(found), found)
+                if len(self._kept) > _KEPT:
+                    del self._kept[next(iter(self._kept))]
+            return kept.found
+
+    async def _look(self, reference: str) -> _Found:
+        if reference.startswith(references.ASSET_SCHEME):
+            return await self._look_up_asset(reference.removeprefix(references.ASSET_SCHEME))
+        if self._looker is None:
+            self._looker = Looker(to_private=self._to_private)
+        async with self._places:
+            try:
+                return await self._looker.look_behind(reference)
+            except MediaError as error:
+                return Violation(_READABLE, "", str(error))
+
+    async def _look_up_asset(self, asset_id: str) -> Violation | None:
+        try:
+            asset = await self._look_up(asset_id)
+        except (RequestRefused, ValueError):
+            return Violation(_ACTIVE, "", "is an asset that the provider does not know")
+        if asset.status == AssetStatus.ACTIVE:
+            return None
+        message = f"is an asset that is {asset.status}: only Active ones may be used"
+        return Violation(_ACTIVE, "", message)
+
+
+def _holds_s(found: _Found) -> float:
+    if not isinstance(found, Violation):
+        return _HOLDS_S
+    return _PROBLEM_HOLDS_S if found.rule == _READABLE else 0.0
