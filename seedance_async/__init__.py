@@ -18,6 +18,7 @@ __all__ = [
     "AssetFailed",
     "AssetKind",
     "AssetStatus",
+    "AssetUnknown",
     "AuthenticationError",
     "Backoff",
     "BatchReport",

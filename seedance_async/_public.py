@@ -5,6 +5,7 @@ from seedance_async.asset import Asset, AssetKind, AssetStatus
 from seedance_async.batch import Outcomes
 from seedance_async.errors import (
     AssetFailed,
+    AssetUnknown,
     AuthenticationError,
     BudgetExceeded,
     DownloadError,
@@ -45,6 +46,7 @@ __all__ = [
     "AssetFailed",
     "AssetKind",
     "AssetStatus",
+    "AssetUnknown",
     "AuthenticationError",
     "Backoff",
     "BatchReport",

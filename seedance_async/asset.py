@@ -4,6 +4,7 @@ The library wraps its answers in ``code``, ``msg`` and ``data``, and says no ins
 """
 
 import datetime as dt
+import json
 import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -12,7 +13,13 @@ from typing import Any
 import attrs
 
 from seedance_async import wire
-from seedance_async.errors import AnswerError, RequestRefused, SubmissionUnknown, UnexpectedAnswer
+from seedance_async.errors import (
+    AnswerError,
+    AssetUnknown,
+    RequestRefused,
+    SubmissionUnknown,
+    UnexpectedAnswer,
+)
 from seedance_async.references import ASSET_SCHEME
 from seedance_async.retry import Again, sent_in_vain, unanswered
 from seedance_async.wire import BusinessFailure, NoAnswer, Reply, Unreadable
@@ -89,15 +96,32 @@ def judge_registration(
             read = wire.read_envelope(reply.body, secrets)
             if isinstance(read, BusinessFailure):
                 return RequestRefused(read.message, None, status)
-            if not isinstance(read, Unreadable) and (asset_id := _text(read, "assetId")):
-                return asset_id
+            told = _told_id(reply.body)
+            if isinstance(told, str) and wire.is_id(told):
+                return told
             why = read.reason if isinstance(read, Unreadable) else "no asset id in it"
+            if told is not None:  # so that a person can find the asset by it
+                why = f"an odd asset id: {json.dumps(told, ensure_ascii=False)[:_SHOWN_CHARS]}"
             reason = f"HTTP {status} with {reply.cut or why}"
     message = (
         f"the registration {key} was sent and its answer is lost ({reason}): an asset may exist, "
         "so it is not sent again; look for it at the provider"
     )
     return SubmissionUnknown(message, None, status, key, digest)
+
+
+def _told_id(body: bytes) -> Any:
+    """Find an asset's id where it can only be one, though the envelope be odd."""
+    loaded = wire.load_object(body)
+    if isinstance(loaded, Unreadable):
+        return None
+    data = loaded.get("data")
+    if isinstance(data, str | int):
+        return data
+    places = [place for place in (data, loaded) if isinstance(place, Mapping)]
+    names = ("assetId", "asset_id", "id")
+    found = (place[name] for place in places for name in names if place.get(name))
+    return next(found, None)
 
 
 def judge_look(
@@ -139,7 +163,8 @@ def _answered(
         return again
     read = wire.read_envelope(reply.body, secrets)
     if isinstance(read, BusinessFailure):
-        return RequestRefused(read.message, None, reply.status)
+        refusal = AssetUnknown if read.code == _NO_SUCH_ASSET else RequestRefused
+        return refusal(read.message, None, reply.status)
     if isinstance(read, Unreadable):
         words = f"HTTP {reply.status} with {reply.cut or read.reason}"
         error = UnexpectedAnswer(words, None, reply.status)
@@ -167,4 +192,5 @@ def _moment(text: str | None) -> dt.datetime | None:
 
 
 _HTTP_OK = range(200, 300)
+_NO_SUCH_ASSET = -1  # Source: the contract
 _SHOWN_CHARS = 40

@@ -13,6 +13,7 @@ import functools
 import hashlib
 import json
 import logging
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -33,9 +34,9 @@ from seedance_async.calls import Calls, OnUnknown, check_on_unknown, honour_canc
 from seedance_async.errors import (
     AnswerError,
     AssetFailed,
+    AssetUnknown,
     InvalidRequest,
     JournalError,
-    RequestRefused,
     SubmissionUnknown,
     UnexpectedAnswer,
     Violation,
@@ -105,22 +106,21 @@ class Assets:
         """
         check_on_unknown(on_unknown)
         kind = self._checked(url, kind, name)
-        body = wire.dump(registration(url, kind, name))
-        # The URL may be signed: of it no more than a digest is written down.
-        digest = hashlib.sha256(body).hexdigest()
-        key = f"asset:{digest[:_KEY_DIGITS]}"
+        body, digest, key = _spelled(url, kind, name)
         calls = self._calls
         with calls.operation(None):
-            async with calls.ledger.alone(key):
+            async with calls.ledger.alone(key) as had_to_wait:
                 known = await self._recall(key)
                 if known is not None and known.asset_id is not None:
                     asset = await self._still_there(known.asset_id)
                     if asset is not None:
                         return asset
-                elif known is not None and on_unknown == "leave":
+                # What became unknown a moment ago was not meant by who said so before.
+                elif known is not None and (on_unknown == "leave" or had_to_wait):
                     raise SubmissionUnknown(
                         f"the registration {key} is unknown since {known.at} and is not sent "
-                        "again; look for it at the provider, or resubmit it",
+                        "again: settle it with the asset's id, if you find it at the provider, "
+                        'or say on_unknown="resubmit", and there may be two',
                         None,
                         None,
                         key,
@@ -130,12 +130,48 @@ class Assets:
         status = AssetStatus.PROCESSING
         return Asset(id=asset_id, status=status, kind=kind, name=name, url=url)
 
+    async def settle(
+        self,
+        url: str,
+        kind: AssetKind | str,
+        name: str | None = None,
+        *,
+        asset_id: str | None = None,
+        not_created: bool = False,
+    ) -> None:
+        """Say what became of a registration whose answer was lost; sends nothing.
+
+        Args:
+            url: As it was registered.
+            kind: Likewise.
+            name: Likewise.
+            asset_id: The asset's id, as found at the provider.
+            not_created: That there is none.
+
+        Raises:
+            ValueError: Neither or both were said, or it cannot be an id.
+            InvalidRequest: The URL or the kind cannot be right.
+            JournalError: No answer of such a registration was lost, or it cannot be written down.
+        """
+        if (asset_id is not None) == not_created:
+            raise ValueError("say one of the two: asset_id=..., or not_created=True")
+        if asset_id is not None:
+            _check_id(asset_id)
+        _, _, key = _spelled(url, self._checked(url, kind, name), name)
+        with self._calls.operation(None):
+            async with self._calls.ledger.alone(key):
+                known = await self._recall(key)
+                if known is None or known.asset_id is not None:
+                    raise JournalError(f"the registration {key} is not unknown")
+                entry = None if asset_id is None else _Entry(asset_id=asset_id, at=_now())
+                await self._remember(key, entry)
+
     async def get(self, asset_id: str) -> Asset:
         """Look at an asset.
 
         Raises:
             ValueError: It cannot be an id.
-            RequestRefused: There is no such asset.
+            AssetUnknown: There is no such asset.
             SeedanceError: The library could not be asked for longer than
                 ``Retries.query_patience_s``.
         """
@@ -156,45 +192,50 @@ class Assets:
             SeedanceError: As ``get``.
         """
         check_timeout(timeout_s)
-        calls, status = self._calls, AssetStatus.PROCESSING.value
-        began, polls = calls.clock(), 0
+        with self._calls.operation(None):
+            return await self._wait_active(asset_id, timeout_s)
+
+    async def _wait_active(self, asset_id: str, timeout_s: float | None) -> Asset:
+        calls, began, polls = self._calls, self._calls.clock(), 1
+        deadline = math.inf if timeout_s is None else began + timeout_s
         course = calls.learned.turnarounds.course(ASSET)
-        with anyio.move_on_after(timeout_s):
-            while True:
-                asset, hint_s = await self._look(asset_id)
-                status, polls, age_s = asset.status, polls + 1, calls.clock() - began
-                is_running = status == AssetStatus.PROCESSING
-                # One that is ready at once was registered before anybody watched.
-                if polls > 1:
-                    course.saw(Seen.RUNNING if is_running else Seen.ENDED, age_s)
-                if status == AssetStatus.ACTIVE:
-                    return asset
-                if status == AssetStatus.FAILED:
-                    raise AssetFailed(f"asset {asset_id} did not pass the provider's review")
-                if not is_running:
-                    raise UnexpectedAnswer(f"asset {asset_id} has the status {status!r}")
+        asset, hint_s = await self._look(asset_id)  # once in any case
+        with anyio.CancelScope(deadline=deadline):
+            while not _may_be_used(asset):
                 waiting = Waiting(
                     model=ASSET,
-                    age_s=age_s,
+                    age_s=calls.clock() - began,
                     polls=polls,
                     hint_s=hint_s,
                     jitter=calls.jitter(),
                     course=course,
                 )
                 await anyio.sleep(max(calls.pacing.delay_s(waiting), 0.0))
-        raise WaitTimeout(f"asset {asset_id} is {status} after {timeout_s:g} s", None, status)
+                asset, hint_s = await self._look(asset_id)
+                polls += 1
+                is_running = asset.status == AssetStatus.PROCESSING
+                course.saw(Seen.RUNNING if is_running else Seen.ENDED, calls.clock() - began)
+            return asset
+        message = f"asset {asset_id} is {asset.status} after {timeout_s:g} s"
+        raise WaitTimeout(message, None, asset.status)
 
     async def delete(self, asset_id: str) -> None:
         """Delete an asset, for good.
 
         Raises:
             ValueError: It cannot be an id.
-            RequestRefused: There is no such asset.
+            AssetUnknown: There is no such asset.
             SeedanceError: As ``get``; it may be deleted or not.
         """
         _check_id(asset_id)
-        judge = functools.partial(judge_deletion, secrets=self._secrets)
+
+        def judge(reply: Reply, now: dt.datetime) -> Again | AnswerError | None:
+            verdict = judge_deletion(reply, now, self._secrets)
+            # It was there: a deletion whose answer was lost, aiohttp's own repeats among them.
+            return None if isinstance(verdict, AssetUnknown) else verdict
+
         with self._calls.operation(None):
+            await self._look(asset_id)
             await self._repeated("DELETE", asset_id, judge)
 
     @property
@@ -228,7 +269,7 @@ class Assets:
     async def _still_there(self, asset_id: str) -> Asset | None:
         try:
             asset = await self.get(asset_id)
-        except RequestRefused:  # deleted
+        except AssetUnknown:  # deleted
             return None
         return None if asset.status == AssetStatus.FAILED else asset
 
@@ -262,18 +303,24 @@ class Assets:
     ) -> str | Again | AnswerError:
         """Write down, send, write down; to be run by ``finish`` alone."""
         before = await self._recall(key)
-        await self._remember(key, _Entry(asset_id=None, at=_now()))
+        unknown_before = before if before and not before.asset_id else None
+        try:
+            await self._remember(key, _Entry(asset_id=None, at=_now()))
+        except asyncio.CancelledError:
+            await self._remember(key, unknown_before)  # nothing was sent
+            raise
         verdict = judge(await self._calls.transport.asset("POST", None, body), utc_now())
         if isinstance(verdict, str):
             try:
                 await self._remember(key, _Entry(asset_id=verdict, at=_now()))
-            except JournalError:
+            except JournalError as exc:
                 # It is registered, and whoever was to read the error may be gone.
                 _log.error("asset %s of registration %s is not on record", verdict, key)
-                raise
+                message = f"asset {verdict} is registered, which cannot be written down: "
+                raise JournalError(message + exc.message) from exc
         elif not isinstance(verdict, SubmissionUnknown):
             # What was unknown before stays so: that this one was refused says nothing of it.
-            await self._remember(key, before if before and not before.asset_id else None)
+            await self._remember(key, unknown_before)
         return verdict
 
     async def _repeated(
@@ -316,6 +363,19 @@ class Assets:
             await self._calls.ledger.journal.remember(key, text)
 
 
+def _may_be_used(asset: Asset) -> bool:
+    """Tell whether an asset's review is over.
+
+    Raises:
+        AssetFailed, UnexpectedAnswer: It cannot be waited for.
+    """
+    if asset.status == AssetStatus.FAILED:
+        raise AssetFailed(f"asset {asset.id} did not pass the provider's review")
+    if asset.status not in (AssetStatus.ACTIVE, AssetStatus.PROCESSING):
+        raise UnexpectedAnswer(f"asset {asset.id} has the status {asset.status!r}")
+    return asset.status == AssetStatus.ACTIVE
+
+
 def _check_id(asset_id: object) -> None:
     if not isinstance(asset_id, str) or not wire.is_id(asset_id):
         raise ValueError("that cannot be an asset's id: it looks like asset-20260330142158-q75m8")
@@ -333,6 +393,14 @@ def _keeping(key: str) -> Iterator[None]:
             raise
         message = f"the journal does not keep {key}: {type(exc).__name__}"
         raise JournalError(message) from exc
+
+
+def _spelled(url: str, kind: str, name: str | None) -> tuple[bytes, str, str]:
+    """Give a registration's body, its digest, and the key that it has in the journal."""
+    body = wire.dump(registration(url, kind, name))
+    # The URL may be signed: of it no more than a digest is written down.
+    digest = hashlib.sha256(body).hexdigest()
+    return body, digest, f"asset:{digest[:_KEY_DIGITS]}"
 
 
 def _now() -> str:

@@ -29,7 +29,8 @@ LOOK_S = 4.5
 MAX_BYTES = 1_900_000
 _BLOCK_BYTES = 1 << 16
 _MAX_REDIRECTS = 5
-_OK, _PARTIAL, _NO_SUCH_RANGE = 200, 206, 416
+_PAUSE_S = 1.0  # before a host is asked once more
+_OK, _PARTIAL, _NO_SUCH_RANGE, _TOO_MANY, _SERVER_ERROR = 200, 206, 416, 429, 500
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -71,7 +72,8 @@ class Behind:
 
     def __init__(self, http: aiohttp.ClientSession, url: str, *, to_private: bool) -> None:
         self._http = http
-        self._url = URL(url)
+        self._given = url
+        self._url = URL()
         self._to_private = to_private
         self._blocks: dict[int, bytes] = {}
         self._rest: aiohttp.ClientResponse | None = None
@@ -123,8 +125,10 @@ class Behind:
             self._left_s = max(0.0, self._left_s - (time.monotonic() - began))
 
     async def _open(self) -> None:
+        with _mapped():
+            self._url = URL(self._given)
         for _ in range(_MAX_REDIRECTS + 1):
-            response = await self._get(0)
+            response = await self._get_patiently()
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or not location:
                 break
@@ -148,6 +152,18 @@ class Behind:
                 raise MediaError(f"cannot be fetched: HTTP {response.status}")
         finally:
             response.release()
+
+    async def _get_patiently(self) -> aiohttp.ClientResponse:
+        """Get the beginning; once more where a host has a bad moment."""
+        try:
+            response = await self._get(0)
+            if response.status != _TOO_MANY and response.status < _SERVER_ERROR:
+                return response
+            response.close()
+        except _LineError:
+            pass
+        await asyncio.sleep(_PAUSE_S)
+        return await self._get(0)
 
     async def _get(self, first: int) -> aiohttp.ClientResponse:
         if self._url.scheme not in ("http", "https") or not self._url.host:
@@ -175,16 +191,30 @@ class Behind:
 
     async def _block(self, index: int) -> bytes:
         if index not in self._blocks:
-            first = index * _BLOCK_BYTES
-            response = await self._get(first)
-            try:
-                begins = response.headers.get("Content-Range", "").startswith(f"bytes {first}-")
-                if response.status != _PARTIAL or not begins:
-                    raise MediaError(f"cannot be fetched in parts: HTTP {response.status}")
-                self._blocks[index] = await self._received(response, _BLOCK_BYTES)
-            finally:
-                response.release()
-        return self._blocks[index]
+            self._blocks[index] = b""
+        data, first = self._blocks[index], index * _BLOCK_BYTES
+        # A host may give less than was asked for.
+        while len(data) < _BLOCK_BYTES and not self._is_end(first + len(data)):
+            part = await self._from(first + len(data), _BLOCK_BYTES - len(data))
+            if not part:
+                break
+            data = self._blocks[index] = data + part
+        return data
+
+    def _is_end(self, offset: int) -> bool:
+        return self.size is not None and offset >= self.size
+
+    async def _from(self, first: int, most: int) -> bytes:
+        response = await self._get(first)
+        try:
+            if response.status == _NO_SUCH_RANGE:
+                return b""
+            begins = response.headers.get("Content-Range", "").startswith(f"bytes {first}-")
+            if response.status != _PARTIAL or not begins:
+                raise MediaError(f"cannot be fetched in parts: HTTP {response.status}")
+            return await self._received(response, most)
+        finally:
+            response.release()
 
     async def _received(self, response: aiohttp.ClientResponse, most: int) -> bytes:
         """Read so much, or to the end."""
@@ -197,11 +227,13 @@ class Behind:
             data += chunk
             self._got += len(chunk)
             if self._got > MAX_BYTES:
-                raise MediaError(
-                    f"does not show what it is within {MAX_BYTES:,} bytes: serve it by a host that "
-                    "answers Range requests, or look at a local copy"
-                )
+                more = "" if self._rest is None else ": its host should answer Range requests"
+                raise MediaError(f"does not show what it is within {MAX_BYTES:,} bytes{more}")
         return bytes(data)
+
+
+class _LineError(MediaError):
+    """The host could not be reached, or broke off."""
 
 
 @contextlib.contextmanager
@@ -209,5 +241,9 @@ def _mapped() -> Iterator[None]:
     try:
         yield
     # Their own words may hold the URL: only the class is told, and nothing is chained.
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as exc:
-        raise MediaError(f"cannot be fetched ({type(exc).__name__})") from None
+    except aiohttp.ClientConnectorDNSError:
+        raise MediaError("cannot be fetched: nobody knows its host") from None
+    except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+        raise _LineError(f"cannot be fetched ({type(exc).__name__})") from None
+    except ValueError:  # a host that has no form in IDNA, or brackets in odd places
+        raise MediaError("cannot be fetched: its URL has no valid host") from None

@@ -29,7 +29,7 @@ class Violation:
         return f"{self.field}: {self.message} [{self.rule}]"
 
 
-# Plain classes: the import of sixteen attrs classes would cost as much as half of the package.
+# Plain classes: the import of so many attrs classes would cost as much as half of the package.
 class SeedanceError(Exception):
     """The root of all errors of this library.
 
@@ -197,6 +197,10 @@ class VideoExpired(DownloadError):
 
 class MediaError(SeedanceError):
     """A media file cannot be looked at: unreachable, broken, or no image, video or sound."""
+
+
+class AssetUnknown(RequestRefused):
+    """The provider has no asset of that id: it was deleted, or never was."""
 
 
 class AssetFailed(SeedanceError):

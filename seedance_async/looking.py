@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -27,6 +28,7 @@ from seedance_async.mediainfo import MediaInfo, MediaKind
 
 _PROCESSES = 2
 _NEEDED = ("av", "PIL")
+_WHOLE_BYTES = 1_500_000  # what is no larger is read to its end; below what may be fetched
 
 #: Gives *count* bytes from *offset*, fewer only at the end. Called in a thread.
 Read = Callable[[int, int], bytes]
@@ -53,6 +55,8 @@ class Looker:
         self._http: aiohttp.ClientSession | None = None
         self._idle: list[_Process] = []
         self._places = anyio.Semaphore(_PROCESSES)
+        # Of its own: the event loop's may be full of other work.
+        self._threads = ThreadPoolExecutor(2 * _PROCESSES, "seedance look")
         self._closed = False
 
     async def look(self, source: Path | bytes) -> MediaInfo:
@@ -60,6 +64,7 @@ class Looker:
 
         Raises:
             MediaError: It cannot be read, or is nothing that can be looked at.
+            LookingFailed: It is us who cannot look.
         """
         if isinstance(source, bytes):
             order = {"size": len(source), "is_whole": True}
@@ -71,43 +76,58 @@ class Looker:
 
         Raises:
             MediaError: It cannot be fetched, or is nothing that can be looked at.
+            LookingFailed: It is us who cannot look.
         """
         if self._http is None:
             self._http = connections(to_private=self._to_private)
         async with Behind(self._http, url, to_private=self._to_private) as behind:
-            return await self._look({"size": behind.size, "is_whole": False}, behind.read)
+            is_small = behind.size is not None and behind.size <= _WHOLE_BYTES
+            return await self._look({"size": behind.size, "is_whole": is_small}, behind.read)
 
     async def close(self) -> None:
         """End the processes."""
         self._closed = True
         while self._idle:
-            self._idle.pop().end()
+            self._end(self._idle.pop())
+        self._threads.shutdown(wait=False)
         if self._http is not None:
             await self._http.close()
 
     async def _look(self, order: dict[str, Any], read: Read | None) -> MediaInfo:
+        loop = asyncio.get_running_loop()
         async with self._places:
             process = self._idle.pop() if self._idle else _Process()
             try:
-                answer = await asyncio.to_thread(process.look, order, read)
+                answer = await loop.run_in_executor(self._threads, process.look, order, read)
                 if process.is_sound and not self._closed:
                     self._idle.append(process)
             finally:  # also where nobody waits any longer
                 if process not in self._idle:
-                    process.end()
+                    self._end(process)
         if "problem" in answer:
             raise MediaError(answer["problem"])
         info = answer["info"]
         return MediaInfo(**{**info, "kind": MediaKind(info["kind"])})
 
+    def _end(self, process: _Process) -> None:
+        """End a process; waiting for its end is a thread's business."""
+        process.kill()
+        # One that was never started has nothing to wait for, nor has a loop that is ending.
+        with contextlib.suppress(RuntimeError):
+            self._threads.submit(process.reap)
+
+
+class LookingFailed(MediaError):
+    """What looks at files does not work here; it says nothing of a file."""
+
 
 class _Process:
-    """One process that looks at files; ``look`` blocks, and runs in a thread."""
+    """One process that looks at files; ``look`` and ``reap`` block, and run in threads."""
 
     def __init__(self) -> None:
         self.is_sound = True
         self._lock = threading.Lock()
-        self._has_ended = False
+        self._is_over = False
         self._child: _Child | None = None
 
     def look(self, order: dict[str, Any], read: Read | None) -> dict[str, Any]:
@@ -115,12 +135,15 @@ class _Process:
 
         def stop() -> None:
             late.set()
-            self.end()
+            self.kill()
 
         timer = threading.Timer(LOOK_S, stop)
         timer.start()
         try:
             return self._look(order, read)
+        except LookingFailed:
+            self.is_sound = False
+            raise
         except MediaError as exc:
             problem = str(exc)
         except (OSError, ValueError):  # it is gone
@@ -128,11 +151,14 @@ class _Process:
             problem = late_words if late.is_set() else "makes the program that looks at it crash"
         finally:
             timer.cancel()
+            if self._is_over:  # perhaps in the very moment of the answer
+                self.is_sound = False
+                self.reap()
         self.is_sound = False
         return {"problem": problem}
 
     def _look(self, order: dict[str, Any], read: Read | None) -> dict[str, Any]:
-        child = self._started()
+        child = self._ready()
         _tell(child.stdin, order)
         while True:
             answer: dict[str, Any] = json.loads(child.stdout.readline())
@@ -141,39 +167,77 @@ class _Process:
             data = read(*answer["read"])
             _tell(child.stdin, {"bytes": len(data)}, data)
 
-    def _started(self) -> _Child:
+    def _ready(self) -> _Child:
+        """Give the process: the one that is there, or a new one if that has died meanwhile."""
         with self._lock:
-            if self._has_ended:
+            if self._is_over:
                 raise OSError("nobody waits for it any longer")
-            self._child = self._child or _Child()
-            return self._child
+            if self._child is not None and self._child.has_died:
+                self._child.reap()
+                self._child = None
+            child = self._child
+            if child is None:
+                child = self._child = _Child()
+        child.wait_until_ready()
+        return child
 
-    def end(self) -> None:
-        """End it, whatever it is doing."""
+    def kill(self) -> None:
+        """Have it end, whatever it is doing; does not wait."""
+        self._is_over = True
+        if (child := self._child) is not None:
+            child.kill()
+
+    def reap(self) -> None:
+        """Wait for the end of one that was killed."""
         with self._lock:
-            self._has_ended = True
             if self._child is not None:
-                self._child.end()
+                self._child.kill()  # one that was being started meanwhile
+                self._child.reap()
 
 
 class _Child:
-    """``worker`` in a process of its own."""
+    """``worker`` in a process of its own, without the current folder's modules and our secrets."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-m", "seedance_async.media.worker"]
+        command = [sys.executable, "-P", "-m", "seedance_async.media.worker"]
         pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
-        self._process = subprocess.Popen(  # noqa: S603 - ourselves
-            command, stdin=pipe, stdout=pipe, stderr=nowhere
-        )
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - ourselves
+                command, stdin=pipe, stdout=pipe, stderr=nowhere, env=_environment()
+            )
+        except OSError as exc:
+            raise LookingFailed(f"cannot start what looks at media: {exc.strerror}") from exc
         self.stdin = cast(IO[bytes], self._process.stdin)
         self.stdout = cast(IO[bytes], self._process.stdout)
+        self._is_ready = False
 
-    def end(self) -> None:
+    @property
+    def has_died(self) -> bool:
+        return self._process.poll() is not None
+
+    def wait_until_ready(self) -> None:
+        if not self._is_ready and not self.stdout.readline():
+            raise LookingFailed(
+                f"cannot start what looks at media: {sys.executable} -m "
+                "seedance_async.media.worker does not work here"
+            )
+        self._is_ready = True
+
+    def kill(self) -> None:
         self._process.kill()
+
+    def reap(self) -> None:
         self._process.wait()
         for pipe in (self.stdin, self.stdout):
             with contextlib.suppress(OSError):  # what was not sent to it
                 pipe.close()
+
+
+def _environment() -> dict[str, str]:
+    """Give what a process needs of ours: the way to this package, and no key."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("SEEDANCE_")}
+    ways = [str(Path(__file__).parent.parent), *filter(None, [kept.get("PYTHONPATH")])]
+    return {**kept, "PYTHONPATH": os.pathsep.join(ways)}
 
 
 def _tell(pipe: IO[bytes], message: dict[str, Any], data: bytes = b"") -> None:

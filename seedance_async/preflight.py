@@ -11,14 +11,13 @@ import attrs
 from seedance_async import references, rules
 from seedance_async.asset import Asset, AssetStatus
 from seedance_async.errors import (
+    AssetUnknown,
     InvalidRequest,
     MediaError,
-    RequestRefused,
-    SeedanceError,
     Violation,
 )
 from seedance_async.ledger import Ledger
-from seedance_async.looking import Looker
+from seedance_async.looking import Looker, LookingFailed
 from seedance_async.mediainfo import MediaInfo
 from seedance_async.request import VideoRequest
 from seedance_async.rules import Stage
@@ -108,13 +107,13 @@ class Preflights:
         """
         places = tuple(request.media())
         found: dict[str, _Found] = {}
-        errors: list[SeedanceError] = []
+        errors: list[Exception] = []
 
         async def look(place: str, reference: str) -> None:
             try:
                 found[place] = await self._once(reference)
-            except SeedanceError as error:
-                errors.append(error)  # bare, and not in a group
+            except Exception as error:  # noqa: BLE001 -- raised bare, and not in a group
+                errors.append(error)
                 group.cancel_scope.cancel()
 
         async with anyio.create_task_group() as group:
@@ -126,7 +125,7 @@ class Preflights:
         unseen = [
             attrs.evolve(each, field=place)
             for place, _ in places
-            if isinstance(each := found[place], Violation)
+            if isinstance(each := found[place], Violation) and each.rule not in request.waive
         ]
         broken = rules.violations(media, waive=request.waive, stage=Stage.MEDIA)
         return Preflight(request=request, media=media, violations=(*unseen, *broken))
@@ -134,14 +133,14 @@ class Preflights:
     async def look_at_all(self, requests: Sequence[VideoRequest]) -> Sequence[Preflight]:
         """Look at many requests, some at a time; as ``look``."""
         looked: dict[int, Preflight] = {}
-        errors: list[SeedanceError] = []
+        errors: list[Exception] = []
         waiting = iter(enumerate(requests))
 
         async def work() -> None:
             try:
                 for number, request in waiting:
                     looked[number] = await self.look(request)
-            except SeedanceError as error:
+            except Exception as error:  # noqa: BLE001 -- raised bare, and not in a group
                 errors.append(error)
                 group.cancel_scope.cancel()
 
@@ -175,13 +174,15 @@ class Preflights:
         async with self._places:
             try:
                 return await self._looker.look_behind(reference)
+            except LookingFailed:
+                raise
             except MediaError as error:
                 return Violation(_READABLE, "", str(error))
 
     async def _look_up_asset(self, asset_id: str) -> Violation | None:
         try:
             asset = await self._look_up(asset_id)
-        except (RequestRefused, ValueError):
+        except (AssetUnknown, ValueError):
             return Violation(_ACTIVE, "", "is an asset that the provider does not know")
         if asset.status == AssetStatus.ACTIVE:
             return None

@@ -304,7 +304,7 @@ def _json_violations(field: str, value: Any) -> Iterator[Violation]:
 
 def _waive_violations(waive: Iterable[Any]) -> Iterator[Violation]:
     for rule in waive:
-        if not isinstance(rule, str) or rule not in rules.RULE_IDS:
-            close = difflib.get_close_matches(str(rule), rules.RULE_IDS, n=1)
+        if not isinstance(rule, str) or rule not in rules.WAIVABLE:
+            close = difflib.get_close_matches(str(rule), rules.WAIVABLE, n=1)
             hint = f"did you mean {close[0]}?" if close else "the docs list all rules"
             yield Violation("waive.known", "waive", f"{str(rule)!r} is no rule's id: {hint}")

@@ -392,8 +392,10 @@ def _media_rules() -> Iterator[Rule]:
 
 RULES += tuple(_media_rules())
 
-#: The ids of all rules, which are what ``VideoRequest.waive`` may name.
+#: The ids of all rules.
 RULE_IDS: frozenset[str] = frozenset(rule.id for rule in RULES)
+#: What ``VideoRequest.waive`` may name: those, and what a preflight adds to them.
+WAIVABLE: frozenset[str] = RULE_IDS | {"media.readable", "asset.active"}
 _BY_STAGE: Mapping[Stage, tuple[Rule, ...]] = {
     stage: tuple(rule for rule in RULES if rule.stage is stage) for stage in Stage
 }

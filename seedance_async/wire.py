@@ -110,6 +110,7 @@ class BusinessFailure:
     """A readable answer that says no, under whatever HTTP status, and names no task."""
 
     message: str
+    code: int | None = None
 
 
 @attrs.frozen(eq=False)
@@ -266,9 +267,9 @@ def read_envelope(
         data = loaded.get("data")
         return data if isinstance(data, dict) else {}
     failure = read_failure(loaded, secrets)
-    return (
-        BusinessFailure(failure) if failure else Unreadable("no code that says what became of it")
-    )
+    if failure:
+        return BusinessFailure(failure, _code(loaded.get("code")))
+    return Unreadable("no code that says what became of it")
 
 
 def quotes(task: TaskState, secret: str) -> bool:

@@ -18,6 +18,7 @@ from conftest import ScriptedApi, error, never, plain, reset
 from seedance_async import (
     AssetFailed,
     AssetKind,
+    AssetUnknown,
     AuthenticationError,
     Fixed,
     InvalidRequest,
@@ -27,6 +28,7 @@ from seedance_async import (
     Retries,
     SeedanceSession,
     ServiceUnavailable,
+    SessionClosed,
     SqliteJournal,
     SubmissionUnknown,
     UnexpectedAnswer,
@@ -34,6 +36,7 @@ from seedance_async import (
     WaitTimeout,
 )
 from seedance_async.emulator import Emulator
+from seedance_async.errors import AnswerError
 
 URL = "https://media.example.com/cat.png?sig=secret"
 ID = "asset-20260330142158-q75m8"
@@ -172,6 +175,7 @@ async def test_a_no_is_a_no_and_may_be_tried_again(
 
 LOST = [
     reset,
+    plain(200, json.dumps(done({"assetId": "a b"}))),
     error(500),
     error(502),
     plain(200, ""),
@@ -197,6 +201,95 @@ async def test_a_lost_answer_is_never_repeated_blindly(
     assert asset.id == ID
     assert (await library.assets.register(URL, "Image")).id == ID
     assert api.count("POST") == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"code": "0", "data": {"assetId": ID}},
+        {"code": 200, "data": {"assetId": ID}},
+        {"data": {"assetId": ID}},
+        {"code": 0, "assetId": ID},
+        {"code": 0, "data": ID},
+        {"code": 0, "data": {"id": ID}},
+        {"code": 0, "data": {"asset_id": ID}},
+    ],
+)
+async def test_an_id_is_taken_where_it_can_only_be_one(
+    api: ScriptedApi, library: SeedanceSession, answer: Any
+) -> None:
+    api.creates = [answer]
+    assert (await library.assets.register(URL, "Image")).id == ID
+
+
+async def test_an_odd_id_is_told(api: ScriptedApi, library: SeedanceSession) -> None:
+    api.creates = [done({"assetId": 12345})]
+    with pytest.raises(SubmissionUnknown, match="12345"):
+        await library.assets.register(URL, "Image")
+
+
+@pytest.mark.parametrize(
+    "answer", [said_no(1001, "too many requests"), error(404), error(400), error(403)]
+)
+async def test_a_no_to_a_look_does_not_prove_that_it_is_gone(
+    api: ScriptedApi, library: SeedanceSession, answer: Any
+) -> None:
+    await library.assets.register(URL, "Image")
+    api.queries = [answer]
+    with pytest.raises(AnswerError):
+        await library.assets.register(URL, "Image")
+    api.queries = [looked("Active")]
+    assert (await library.assets.register(URL, "Image")).id == ID
+    assert api.count("POST") == 1
+
+
+async def test_of_many_who_resubmit_at_once_one_does(
+    api: ScriptedApi, library: SeedanceSession
+) -> None:
+    api.creates = [reset]
+    with pytest.raises(SubmissionUnknown):
+        await library.assets.register(URL, "Image")
+
+    async def again() -> None:
+        with pytest.raises(SubmissionUnknown):
+            await library.assets.register(URL, "Image", on_unknown="resubmit")
+
+    async with anyio.create_task_group() as group:
+        for _ in range(10):
+            group.start_soon(again)
+    assert api.count("POST") == 2
+
+
+async def test_a_person_settles_what_was_lost(api: ScriptedApi, library: SeedanceSession) -> None:
+    for said, posts in (({"asset_id": ID}, 1), ({"not_created": True}, 3)):
+        api.creates = [reset]
+        with pytest.raises(SubmissionUnknown):
+            await library.assets.register(URL, "Image")
+        await library.assets.settle(URL, "Image", **said)
+        api.creates = [done({"assetId": ID})]
+        assert (await library.assets.register(URL, "Image")).id == ID
+        assert api.count("POST") == posts
+        with pytest.raises(JournalError, match="not unknown"):
+            await library.assets.settle(URL, "Image", **said)
+        api.queries = [said_no(-1)] if posts == 1 else api.queries
+    with pytest.raises(ValueError, match="one of the two"):
+        await library.assets.settle(URL, "Image")
+
+
+async def test_an_id_that_cannot_be_written_down_is_told(
+    api: ScriptedApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Fills(MemoryJournal):
+        async def remember(self, name: str, text: str) -> None:
+            if ID in text:
+                raise OSError("no space left")
+            await super().remember(name, text)
+
+    api.creates = [done({"assetId": ID})]
+    async with SeedanceSession("key", base_url=api.base_url, journal=Fills()) as session:
+        with pytest.raises(JournalError, match=ID):
+            await session.assets.register(URL, "Image")
+    assert ID in caplog.text
 
 
 async def test_a_refusal_after_a_lost_answer_leaves_it_unknown(
@@ -336,14 +429,44 @@ async def test_an_unknown_asset_is_told_at_once(api: ScriptedApi, library: Seeda
     assert api.count("GET") == 2
 
 
+@pytest.mark.parametrize("zero", [0, "0"])
 async def test_deleting_takes_a_zero_of_any_kind(
+    api: ScriptedApi, library: SeedanceSession, zero: Any
+) -> None:
+    api.queries = [looked("Active"), done(code=zero)]
+    await library.assets.delete(ID)
+    assert api.count("DELETE") == 1
+
+
+async def test_a_deletion_whose_answer_was_lost_is_done(
     api: ScriptedApi, library: SeedanceSession
 ) -> None:
-    api.queries = [done(code="0")]
+    api.queries = [looked("Active"), reset, said_no(-1)]
     await library.assets.delete(ID)
-    api.queries = [done(code=0)]
-    await library.assets.delete(ID)
-    assert api.count("DELETE") == 2
+    with pytest.raises(AssetUnknown):
+        await library.assets.delete(ID)
+
+
+async def test_closing_ends_a_wait_at_once(api: ScriptedApi, library: SeedanceSession) -> None:
+    async with anyio.create_task_group() as group:
+
+        async def wait() -> None:
+            with pytest.raises(SessionClosed):
+                await library.assets.wait_active(ID)
+
+        group.start_soon(wait)
+        await anyio.sleep(7)
+        await library.close()
+        began = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - began < 1
+
+
+async def test_a_wait_of_no_time_looks_once(api: ScriptedApi, library: SeedanceSession) -> None:
+    with pytest.raises(WaitTimeout, match="Processing"):
+        await library.assets.wait_active(ID, timeout_s=0)
+    api.queries = [looked("Active")]
+    assert (await library.assets.wait_active(ID, timeout_s=0)).status == "Active"
+    assert api.count("GET") == 2
 
 
 @pytest.mark.parametrize("asset_id", ["", "a/b", "..", "a b", "asset://a", "a?b", None])

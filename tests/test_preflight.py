@@ -108,6 +108,18 @@ async def test_what_is_waived_is_not_told(session: SeedanceSession, shelf: Shelf
     assert (await session.preflight(request))["first_image"].width == 299
 
 
+async def test_what_only_the_provider_can_reach_is_waived(
+    session: SeedanceSession, shelf: Shelf
+) -> None:
+    request = asking(first_image=shelf("gone.png"), waive=["media.readable"])
+    assert await session.preflight(request) == {}
+
+
+async def test_a_host_that_cannot_be_is_told_as_a_rule(session: SeedanceSession) -> None:
+    with pytest.raises(InvalidRequest, match=r"no valid host \[media\.readable\]"):
+        await session.preflight(asking(first_image=f"https://{'é' * 62}.com/a.png"))
+
+
 async def test_an_asset_must_be_active(session: SeedanceSession) -> None:
     asset = await session.assets.register("https://media.example.com/cat.png", "Image")
     request = asking(first_image=asset.reference)

@@ -44,7 +44,8 @@ class Journal(Protocol):
     async def remember(self, name: str, text: str) -> None:
         """Keep *text* under *name*, in place of what was kept there: what belongs to no job.
 
-        Nothing rests on it: a session that cannot keep what it has learned goes on without.
+        As durable as ``put``: that an asset is registered once rests on it. A session that
+        cannot keep what it has learned of turnarounds goes on without.
         """
 
     async def recall(self, name: str) -> str | None:

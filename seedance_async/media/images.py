@@ -27,7 +27,6 @@ from seedance_async.mediainfo import MediaInfo, MediaKind
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF")
 _WIDTH, _HEIGHT, _ORIENTATION = 256, 257, 274  # Source: TIFF 6.0, section 8; Exif 2.32, table 4
 _ON_ITS_SIDE = range(5, 9)
-_MAY_MOVE = ("gif", "png")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TIFF_DATA = ((273, 279), (324, 325))  # offsets and counts of strips, of tiles; TIFF 6.0
 _SCAN_BYTES = 1 << 20
@@ -52,7 +51,7 @@ def look(file: IO[bytes], size_bytes: int | None, *, is_whole: bool) -> MediaInf
     head = file.read(16)
     file.seek(0)
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return _webp(file, size_bytes)
+        return _webp(file, size_bytes, is_whole=is_whole)
     try:
         image = Image.open(file, formats=_FORMATS)
     except OSError as exc:
@@ -72,7 +71,8 @@ def look(file: IO[bytes], size_bytes: int | None, *, is_whole: bool) -> MediaInf
     if is_whole and (problem := _missing(image, container, file, size_bytes)):
         raise Problem(problem)
     is_animated = False
-    if container in _MAY_MOVE:
+    # To tell of a GIF, Pillow reads through its first picture.
+    if container == "png" or (container == "gif" and is_whole):
         with contextlib.suppress(Exception):
             is_animated = bool(getattr(image, "is_animated", False))
     return _info(container, _stored_size(image), orientation, size_bytes, is_animated)
@@ -216,7 +216,7 @@ def _exactly(file: IO[bytes], count: int) -> bytes:
     return data
 
 
-def _webp(file: IO[bytes], size_bytes: int | None) -> MediaInfo:
+def _webp(file: IO[bytes], size_bytes: int | None, *, is_whole: bool) -> MediaInfo:
     """Read a WebP's header. Source: RFC 9649, sections 2.3 to 2.7; RFC 6386, 9.1."""
     length = struct.unpack("<4sI", _exactly(file, 8))[1] + 8
     if size_bytes is not None and length > size_bytes:
@@ -234,7 +234,7 @@ def _webp(file: IO[bytes], size_bytes: int | None) -> MediaInfo:
             data = _exactly(file, 10)
             is_animated = bool(data[0] & 0x02)
             size = _int24(data[4:7]) + 1, _int24(data[7:10]) + 1
-            if data[0] & 0x08:
+            if data[0] & 0x08 and is_whole:
                 orientation = None  # stands at the end
         elif name == b"VP8L":
             bits = struct.unpack("<xI", _exactly(file, 5))[0]

@@ -79,7 +79,7 @@ def _look(container: Any, size_bytes: int | None, is_whole: bool) -> MediaInfo:
     with contextlib.suppress(EOFError, av.error.EOFError):
         for packet in container.demux(stream):
             found.see(packet)
-            if found.has_enough(is_whole=is_whole or told_s is None):
+            if found.has_enough(is_whole=is_whole):
                 break
     if is_video and found.size is None:
         raise Problem("has no picture in it that can be decoded")
@@ -115,9 +115,21 @@ def _told_s(container: Any, stream: Any) -> float | None:
     """Give the duration that the header tells, in seconds."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
-    if container.duration is not None:
+    if (told_s := _tagged_s(stream.metadata.get("DURATION", ""))) is not None:
+        return told_s
+    # The longest of several would be taken for this one's.
+    if container.duration is not None and len(container.streams) == 1:
         return float(container.duration / av.time_base)
     return None
+
+
+def _tagged_s(text: str) -> float | None:
+    """Read Matroska's tag ``DURATION``, such as ``00:00:05.016000000``."""
+    try:
+        hours, minutes, seconds = text.split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    except ValueError:
+        return None
 
 
 class _Found:

@@ -2,9 +2,10 @@
 
     python -m seedance_async.media.worker
 
-Takes an order a line from stdin, as JSON: ``{"path": ...}`` for a file that it opens itself, or
-``{"size": ..., "is_whole": ...}`` for one that the other side reads to it, which it asks for with
-``{"read": [offset, count]}``. Ends each with ``{"info": {...}}`` or ``{"problem": "..."}``.
+Says ``{"ready": true}`` first. Then it takes an order a line from stdin, as JSON: ``{"path": ...}``
+for a file that it opens itself, or ``{"size": ..., "is_whole": ...}`` for one that the other side
+reads to it, which it asks for with ``{"read": [offset, count]}``. It ends each with
+``{"info": {...}}`` or ``{"problem": "..."}``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from seedance_async.media.problem import Problem
 from seedance_async.mediainfo import MediaInfo
 
 # Libraries take addresses that they never touch, hence so much more than a look needs. Our choice.
-_MAX_ADDRESSES_BYTES = 1 << 30
+_MAX_ADDRESSES_BYTES = 1 << 29
+_MAX_S = 10  # twice as long as who gives the orders waits
 _BUFFER_BYTES = 1 << 15
 
 
@@ -113,8 +115,17 @@ def main() -> None:
     # What a library prints must not come between the answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    _tell(answers, {"ready": True})
     for line in orders:
+        _set_alarm(_MAX_S)
         _tell(answers, _answer(json.loads(line), orders, answers))
+        _set_alarm(0)
+
+
+def _set_alarm(seconds: int) -> None:
+    """End this process then, though nobody may be left to end it; Windows knows no alarm."""
+    if sys.platform != "win32":
+        signal.alarm(seconds)
 
 
 if __name__ == "__main__":
