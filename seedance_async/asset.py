@@ -178,7 +178,7 @@ def _text(data: Mapping[str, Any], name: str) -> str | None:
 
 
 def _spelled(status: str) -> str:
-    known = {each.casefold(): each for each in AssetStatus}
+    known = {each.casefold(): each.value for each in AssetStatus}
     return known.get(status.casefold(), status[:_SHOWN_CHARS])
 
 

@@ -127,8 +127,8 @@ class Assets:
                         digest,
                     )
                 asset_id = await self._register(key, digest, body, url)
-        status = AssetStatus.PROCESSING
-        return Asset(id=asset_id, status=status, kind=kind, name=name, url=url)
+        status = AssetStatus.PROCESSING.value
+        return Asset(id=asset_id, status=status, kind=kind.value, name=name, url=url)
 
     async def settle(
         self,
