@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, cast
@@ -28,6 +28,11 @@ from seedance_async.mediainfo import MediaInfo, MediaKind
 
 _PROCESSES = 2
 _NEEDED = ("av", "PIL")
+_START_S = 60.0  # for a machine that is busy; our choice
+# The package may be where only this process looks; behind all else, so that it shadows nothing.
+_PROGRAM = (
+    "import sys; sys.path.append(sys.argv[1]); from seedance_async.media.worker import main; main()"
+)
 _WHOLE_BYTES = 1_500_000  # what is no larger is read to its end; below what may be fetched
 
 #: Gives *count* bytes from *offset*, fewer only at the end. Called in a thread.
@@ -132,15 +137,11 @@ class _Process:
 
     def look(self, order: dict[str, Any], read: Read | None) -> dict[str, Any]:
         late = threading.Event()
-
-        def stop() -> None:
-            late.set()
-            self.kill()
-
-        timer = threading.Timer(LOOK_S, stop)
-        timer.start()
         try:
-            return self._look(order, read)
+            with self._at_most(_START_S, threading.Event()):
+                child = self._ready()
+            with self._at_most(LOOK_S, late):
+                return _ask(child, order, read)
         except LookingFailed:
             self.is_sound = False
             raise
@@ -150,22 +151,26 @@ class _Process:
             late_words = f"takes longer than {LOOK_S} s to look at"
             problem = late_words if late.is_set() else "makes the program that looks at it crash"
         finally:
-            timer.cancel()
             if self._is_over:  # perhaps in the very moment of the answer
                 self.is_sound = False
                 self.reap()
         self.is_sound = False
         return {"problem": problem}
 
-    def _look(self, order: dict[str, Any], read: Read | None) -> dict[str, Any]:
-        child = self._ready()
-        _tell(child.stdin, order)
-        while True:
-            answer: dict[str, Any] = json.loads(child.stdout.readline())
-            if "read" not in answer or read is None:
-                return answer
-            data = read(*answer["read"])
-            _tell(child.stdin, {"bytes": len(data)}, data)
+    @contextlib.contextmanager
+    def _at_most(self, seconds: float, late: threading.Event) -> Iterator[None]:
+        """End the process if the block takes longer, and set *late*."""
+
+        def stop() -> None:
+            late.set()
+            self.kill()
+
+        timer = threading.Timer(seconds, stop)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _ready(self) -> _Child:
         """Give the process: the one that is there, or a new one if that has died meanwhile."""
@@ -199,7 +204,7 @@ class _Child:
     """``worker`` in a process of its own, without the current folder's modules and our secrets."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-P", "-m", "seedance_async.media.worker"]
+        command = [sys.executable, "-P", "-c", _PROGRAM, str(Path(__file__).parent.parent)]
         pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
         try:
             self._process = subprocess.Popen(  # noqa: S603 - ourselves
@@ -218,8 +223,7 @@ class _Child:
     def wait_until_ready(self) -> None:
         if not self._is_ready and not self.stdout.readline():
             raise LookingFailed(
-                f"cannot start what looks at media: {sys.executable} -m "
-                "seedance_async.media.worker does not work here"
+                "cannot start what looks at media: python -m seedance_async.media.worker tells why"
             )
         self._is_ready = True
 
@@ -233,11 +237,19 @@ class _Child:
                 pipe.close()
 
 
+def _ask(child: _Child, order: dict[str, Any], read: Read | None) -> dict[str, Any]:
+    """Give an order, read to the process what it asks for, and give its answer."""
+    _tell(child.stdin, order)
+    while True:
+        answer: dict[str, Any] = json.loads(child.stdout.readline())
+        if "read" not in answer or read is None:
+            return answer
+        data = read(*answer["read"])
+        _tell(child.stdin, {"bytes": len(data)}, data)
+
+
 def _environment() -> dict[str, str]:
-    """Give what a process needs of ours: the way to this package, and no key."""
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("SEEDANCE_")}
-    ways = [str(Path(__file__).parent.parent), *filter(None, [kept.get("PYTHONPATH")])]
-    return {**kept, "PYTHONPATH": os.pathsep.join(ways)}
+    return {name: text for name, text in os.environ.items() if not name.startswith("SEEDANCE_")}
 
 
 def _tell(pipe: IO[bytes], message: dict[str, Any], data: bytes = b"") -> None:
