@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from seedance_async.asset import AssetStatus
 from seedance_async.emulator import ranges
 from seedance_async.emulator.account import (
     FAILURE_MESSAGES,
@@ -21,7 +22,7 @@ from seedance_async.emulator.account import (
     TooManyCreates,
     TooManyTasks,
 )
-from seedance_async.emulator.assets import AssetStatus, Library, problem
+from seedance_async.emulator.assets import Library, problem
 from seedance_async.emulator.order import Order
 
 PRO = {"model": "seedance_2_0_pro", "prompt": "A cat"}

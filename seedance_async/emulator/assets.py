@@ -10,31 +10,24 @@ import datetime as dt
 import string
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import attrs
 
 from seedance_async import references, rules
+from seedance_async.asset import AssetKind, AssetStatus
 from seedance_async.errors import Violation
 
 if TYPE_CHECKING:
     from random import Random
 
-KINDS = ("Image", "Video", "Audio", "Document")  # Source: the contract, spelled as on the wire
+KINDS = tuple(AssetKind)
 #: How long the review of an asset takes. Our choice.
 REVIEW_S = 10.0
 MAX_ASSETS = 10_000
 _SUFFIX_CHARACTERS = string.ascii_lowercase + string.digits
 _SUFFIX_LENGTH = 5
-
-
-class AssetStatus(StrEnum):
-    """An asset's status. Source: the contract, spelled as on the wire."""
-
-    PROCESSING = "Processing"
-    ACTIVE = "Active"
 
 
 @attrs.define(kw_only=True)

@@ -25,6 +25,7 @@ import attrs
 from aiohttp import hdrs, web
 
 from seedance_async import rules, wire
+from seedance_async.asset import AssetStatus
 from seedance_async.emulator import answers, assets, delivery
 from seedance_async.emulator.account import Account, Status, Task, TooMany
 from seedance_async.emulator.faults import Choice, Decider
@@ -352,7 +353,7 @@ class Service:
         if asset is None:
             return json_answer(answers.asset_failed(answers.ASSET_UNKNOWN, "asset not found"))
         now = self.clock()
-        is_reviewed = asset.status(now) is assets.AssetStatus.ACTIVE
+        is_reviewed = asset.status(now) is AssetStatus.ACTIVE
         shown = answers.asset_done(answers.asset(asset, now))
         return json_answer(shown, headers={} if is_reviewed else self._advice)
 
