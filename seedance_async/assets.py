@@ -14,7 +14,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
 import anyio
@@ -97,7 +97,7 @@ class Assets:
             The asset, ``Processing`` as a rule; see ``wait_active``.
 
         Raises:
-            InvalidRequest: The URL or the kind cannot be right, or the key stands for another.
+            InvalidRequest: The URL, the kind or the name cannot be right.
             SubmissionUnknown: The answer was lost; an asset may exist.
             AuthenticationError, InsufficientBalance, RequestRefused: Refused.
             RateLimited, ServiceUnavailable: Nothing was accepted for longer than
@@ -278,22 +278,12 @@ class Assets:
         judge = functools.partial(
             judge_registration, key=key, digest=digest, secrets=(*self._secrets, url)
         )
-        patience = Patience(calls.retries, calls.retries.create_patience_s)
-        while True:
-            passage = await calls.turns.to_ask(calls.standing())
-            again: Again | None = None
-            try:
-                await honour_cancellation()
-                verdict = await finish(self._send_once(key, body, judge), calls.on_the_wire)
-                again = verdict if isinstance(verdict, Again) else None
-            finally:
-                calls.turns.answered(passage, again)
-                calls.turns.asked(passage)
-            if isinstance(verdict, str):
-                return verdict
-            if isinstance(verdict, AnswerError):
-                raise verdict
-            await anyio.sleep(patience.failed(verdict, calls.clock(), calls.jitter()))
+
+        async def send() -> str | Again | AnswerError:
+            await honour_cancellation()
+            return await finish(self._send_once(key, body, judge), calls.on_the_wire)
+
+        return await self._patiently(calls.retries.create_patience_s, send)
 
     async def _send_once(
         self,
@@ -329,27 +319,37 @@ class Assets:
         asset_id: str,
         judge: Callable[[Reply, dt.datetime], R | Again | AnswerError],
     ) -> tuple[R, float | None]:
-        """Make a call that may be repeated, until it has an answer."""
+        """Make a call that may be repeated; with the answer's hint when to make the next one."""
         calls = self._calls
-        patience = Patience(calls.retries, calls.retries.query_patience_s)
+
+        async def send() -> tuple[R, float | None] | Again | AnswerError:
+            reply, now = await calls.transport.asset(method, asset_id), utc_now()
+            verdict = judge(reply, now)
+            if isinstance(verdict, Again | AnswerError):
+                return verdict
+            hint_s = wire.retry_after_s(reply.headers, now) if isinstance(reply, Answer) else None
+            return verdict, hint_s
+
+        return await self._patiently(calls.retries.query_patience_s, send)
+
+    async def _patiently(
+        self, patience_s: float, send: Callable[[], Awaitable[R | Again | AnswerError]]
+    ) -> R:
+        """Make a call behind the gate for queries, until it has an answer."""
+        turns, patience = self._calls.turns, Patience(self._calls.retries, patience_s)
         while True:
-            passage = await calls.turns.to_ask(calls.standing())
-            again: Again | None = None
+            passage = await turns.to_ask(self._calls.standing())
             try:
-                reply, now = await calls.transport.asset(method, asset_id), utc_now()
-                verdict = judge(reply, now)
-                again = verdict if isinstance(verdict, Again) else None
+                verdict = await send()
+                # Not where it was given up, which says nothing of the provider.
+                turns.answered(passage, verdict if isinstance(verdict, Again) else None)
             finally:
-                calls.turns.answered(passage, again)
-                calls.turns.asked(passage)
+                turns.asked(passage)
             if isinstance(verdict, AnswerError):
                 raise verdict
             if not isinstance(verdict, Again):
-                hint_s = (
-                    wire.retry_after_s(reply.headers, now) if isinstance(reply, Answer) else None
-                )
-                return verdict, hint_s
-            await anyio.sleep(patience.failed(verdict, calls.clock(), calls.jitter()))
+                return verdict
+            await anyio.sleep(patience.failed(verdict, self._calls.clock(), self._calls.jitter()))
 
     async def _recall(self, key: str) -> _Entry | None:
         with _keeping(key):

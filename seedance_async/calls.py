@@ -160,10 +160,9 @@ class Calls:
                 raise _left_unknown(record)
             if _may_go_again(record):
                 await self.ledger.move(tracked, JobState.PLANNED)
-            is_to_be_sent = tracked.record.state in (JobState.PLANNED, JobState.UNKNOWN)
-            if is_to_be_sent and check is not None:
-                await check(job.request)
-            if is_to_be_sent:
+            if tracked.record.state in (JobState.PLANNED, JobState.UNKNOWN):
+                if check is not None:
+                    await check(job.request)
                 hint_s = await self._submit(tracked, standing)
                 return Taken(job=tracked, standing=standing, hint_s=hint_s, at=self.clock())
             if record.state is JobState.SUBMITTED and record.task_id is not None:

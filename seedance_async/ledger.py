@@ -47,7 +47,9 @@ def key_in(job: TrackedJob | None) -> str | None:
     return None if job is None else job.key
 
 
-class _Alone:
+class Alone:
+    """Keeps everybody else out who is about the same *key*; they wait."""
+
     # Written out: a generator's context manager costs four times as much.
     def __init__(self, busy: dict[str, anyio.Event | None], key: str) -> None:
         self._busy = busy
@@ -80,12 +82,12 @@ class Ledger:
         self._tracked: weakref.WeakValueDictionary[str, TrackedJob] = weakref.WeakValueDictionary()
         self._busy: dict[str, anyio.Event | None] = {}
 
-    def alone(self, key: str) -> _Alone:
+    def alone(self, key: str) -> Alone:
         """Keep everybody else out who is about to plan, send or settle the job of *key*.
 
         ``async with`` gives whether somebody else was about it before.
         """
-        return _Alone(self._busy, key)
+        return Alone(self._busy, key)
 
     async def plan(self, key: str, request: VideoRequest, name: str | None = None) -> TrackedJob:
         """Take up the job of *key*: a new one, which is written down, or the one that is known.

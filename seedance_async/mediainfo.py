@@ -26,7 +26,7 @@ class MediaInfo:
             (EXIF's, or a video's display matrix); None for audio.
         height: Pixels from top to bottom, likewise.
         duration_s: Seconds from the first to the end of the last picture or sound; None for an
-            image that does not move.
+            image, and where a header does not tell and the rest is too large to fetch.
         size_bytes: The file's size; None where a server does not tell.
         animated: Whether an image has more than one frame.
     """

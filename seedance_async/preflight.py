@@ -16,7 +16,7 @@ from seedance_async.errors import (
     MediaError,
     Violation,
 )
-from seedance_async.ledger import Ledger
+from seedance_async.ledger import Alone
 from seedance_async.looking import Looker, LookingFailed
 from seedance_async.mediainfo import MediaInfo
 from seedance_async.request import VideoRequest
@@ -65,7 +65,6 @@ class Preflights:
     """Looks at requests; remembers for ten minutes what it has seen.
 
     Args:
-        ledger: Keeps two looks at one thing apart.
         look_up: Gives an asset as it is now.
         clock: Gives the event loop's time, in seconds.
         to_private: Whether URLs may lead to private addresses.
@@ -73,19 +72,18 @@ class Preflights:
 
     def __init__(
         self,
-        ledger: Ledger,
         look_up: Callable[[str], Awaitable[Asset]],
         clock: Callable[[], float],
         *,
         to_private: bool,
     ) -> None:
-        self._ledger = ledger
         self._look_up = look_up
         self._clock = clock
         self._to_private = to_private
         self._looker: Looker | None = None
         self._places = anyio.Semaphore(_AT_ONCE)
         self._kept: dict[str, _Kept] = {}
+        self._busy: dict[str, anyio.Event | None] = {}
 
     async def check(self, request: VideoRequest) -> None:
         """Look at a request's media.
@@ -157,7 +155,7 @@ class Preflights:
             await self._looker.close()
 
     async def _once(self, reference: str) -> _Found:
-        async with self._ledger.alone(f"look at {reference}"):
+        async with Alone(self._busy, reference):
             kept = self._kept.get(reference)
             if kept is None or kept.until < self._clock():
                 found = await self._look(reference)

@@ -232,9 +232,7 @@ class SeedanceSession:
     @functools.cached_property
     def _preflights(self) -> Preflights:
         calls = self._calls
-        return Preflights(
-            calls.ledger, self.assets.get, calls.clock, to_private=not calls.checks_hosts
-        )
+        return Preflights(self.assets.get, calls.clock, to_private=not calls.checks_hosts)
 
     @contextlib.contextmanager
     def _operation(self, task_id: str | None = None) -> Iterator[None]:

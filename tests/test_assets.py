@@ -492,6 +492,28 @@ async def test_assets_share_the_gate_for_queries(
     assert times[1] - times[0] >= 30
 
 
+async def test_a_look_that_was_given_up_does_not_open_the_gate(
+    api: ScriptedApi, library: SeedanceSession
+) -> None:
+    async def slow(_: web.Request) -> web.Response:
+        await asyncio.sleep(2)
+        return web.json_response(looked("Active"))
+
+    api.queries = [error(429, Retry_After="30"), never, slow]
+    first = asyncio.ensure_future(library.assets.get(ID))
+    await asyncio.sleep(40)
+    assert api.count("GET") == 2  # the one that goes first when the gate opens
+    async with anyio.create_task_group() as group:
+        for _ in range(10):
+            group.start_soon(library.assets.get, ID)
+        await asyncio.sleep(1)
+        first.cancel()
+        await asyncio.sleep(1)
+        assert api.count("GET") == 3  # one goes first again
+    with pytest.raises(asyncio.CancelledError):
+        await first
+
+
 async def test_nothing_tells_a_secret(api: ScriptedApi, library: SeedanceSession) -> None:
     api.creates = [said_no(1001, f"cannot fetch {URL} for secret-key")]
     with pytest.raises(RequestRefused) as caught:
