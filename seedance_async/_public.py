@@ -13,6 +13,7 @@ from seedance_async.errors import (
     InvalidRequest,
     JournalError,
     MediaError,
+    PublishError,
     RateLimited,
     RequestRefused,
     SeedanceError,
@@ -31,6 +32,8 @@ from seedance_async.lifecycle import JobRecord, JobState, Move
 from seedance_async.mediainfo import MediaInfo, MediaKind
 from seedance_async.pacing import Adaptive, Backoff, Fixed, Pacing
 from seedance_async.preflight import Preflight
+from seedance_async.publication import LocalFile, Published, Publisher
+from seedance_async.publishers import AssetPublisher
 from seedance_async.request import Job, VideoRequest
 from seedance_async.results import BatchReport, Outcome, OutcomeStatus, Video
 from seedance_async.retry import Retries
@@ -45,6 +48,7 @@ __all__ = [
     "Asset",
     "AssetFailed",
     "AssetKind",
+    "AssetPublisher",
     "AssetStatus",
     "AssetUnknown",
     "AuthenticationError",
@@ -62,6 +66,7 @@ __all__ = [
     "Journal",
     "JournalError",
     "Limits",
+    "LocalFile",
     "MediaError",
     "MediaInfo",
     "MediaKind",
@@ -73,6 +78,9 @@ __all__ = [
     "Outcomes",
     "Pacing",
     "Preflight",
+    "PublishError",
+    "Published",
+    "Publisher",
     "RateLimited",
     "RequestRefused",
     "Retries",

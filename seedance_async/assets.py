@@ -55,7 +55,7 @@ R = TypeVar("R")
 _log = logging.getLogger("seedance_async")
 #: How long ``wait_active`` waits unless told otherwise, in seconds. Our choice.
 DEFAULT_REVIEW_S = 600.0
-_KEY_DIGITS = 16
+_PREFIX, _KEY_DIGITS = "asset:", 16
 
 
 @attrs.frozen(kw_only=True)
@@ -78,18 +78,22 @@ class Assets:
         kind: AssetKind | str,
         name: str | None = None,
         *,
+        key: str | None = None,
         on_unknown: OnUnknown = "leave",
     ) -> Asset:
         """Register what is behind a public URL; the provider fetches and reviews it.
 
         The registration is sent at most once, unless the answer proves that nothing was
-        registered. The same *url*, *kind* and *name* again, also in another process with the same
-        journal, give the asset that is there already, unless its review failed or it was deleted.
+        registered. The same *key* again, or without one the same *url*, *kind* and *name*, give the
+        asset that is there already, also in another process with the same journal, unless its
+        review failed or it was deleted.
 
         Args:
             url: A public http(s) URL.
             kind: One of ``AssetKind``, or its text.
             name: What the provider is to call it.
+            key: The caller's own id for the registration, where the URL is another one each time,
+                as signed ones are.
             on_unknown: What to do where the answer to an earlier registration was lost: ``leave``
                 raises ``SubmissionUnknown``, ``resubmit`` sends it again, and there may be two.
 
@@ -106,7 +110,10 @@ class Assets:
         """
         check_on_unknown(on_unknown)
         kind = self._checked(url, kind, name)
-        body, digest, key = _spelled(url, kind, name)
+        body = wire.dump(registration(url, kind, name))
+        # The URL may be signed: of it no more than a digest is written down.
+        digest = hashlib.sha256(body).hexdigest()
+        key = _name(digest[:_KEY_DIGITS] if key is None else key)
         calls = self._calls
         with calls.operation(None):
             async with calls.ledger.alone(key) as had_to_wait:
@@ -119,8 +126,8 @@ class Assets:
                 elif known is not None and (on_unknown == "leave" or had_to_wait):
                     raise SubmissionUnknown(
                         f"the registration {key} is unknown since {known.at} and is not sent "
-                        "again: settle it with the asset's id, if you find it at the provider, "
-                        'or say on_unknown="resubmit", and there may be two',
+                        f"again: tell assets.settle({key!r}, ...) the asset's id, if you find it "
+                        'at the provider, or say on_unknown="resubmit", and there may be two',
                         None,
                         None,
                         key,
@@ -130,37 +137,42 @@ class Assets:
         status = AssetStatus.PROCESSING.value
         return Asset(id=asset_id, status=status, kind=kind.value, name=name, url=url)
 
+    async def registered(self, key: str) -> Asset | None:
+        """Look at the asset that was registered under *key*.
+
+        Returns:
+            The asset; None where there is none, where it was deleted, and where its review failed.
+
+        Raises:
+            ValueError: It cannot be a key.
+            SeedanceError: As ``get``.
+        """
+        known = await self._recall(_name(key))
+        if known is None or known.asset_id is None:
+            return None
+        return await self._still_there(known.asset_id)
+
     async def settle(
-        self,
-        url: str,
-        kind: AssetKind | str,
-        name: str | None = None,
-        *,
-        asset_id: str | None = None,
-        not_created: bool = False,
+        self, key: str, *, asset_id: str | None = None, not_created: bool = False
     ) -> None:
         """Say what became of a registration whose answer was lost; sends nothing.
 
         Args:
-            url: As it was registered.
-            kind: Likewise.
-            name: Likewise.
+            key: The registration's, as ``SubmissionUnknown.key`` gives it.
             asset_id: The asset's id, as found at the provider.
             not_created: That there is none.
 
         Raises:
             ValueError: Neither or both were said, or it cannot be an id.
-            InvalidRequest: The URL or the kind cannot be right.
             JournalError: No answer of such a registration was lost, or it cannot be written down.
         """
         if (asset_id is not None) == not_created:
             raise ValueError("say one of the two: asset_id=..., or not_created=True")
         if asset_id is not None:
             _check_id(asset_id)
-        _, _, key = _spelled(url, self._checked(url, kind, name), name)
         with self._calls.operation(None):
             async with self._calls.ledger.alone(key):
-                known = await self._recall(key)
+                known = await self._recall(key) if key.startswith(_PREFIX) else None
                 if known is None or known.asset_id is not None:
                     raise JournalError(f"the registration {key} is not unknown")
                 entry = None if asset_id is None else _Entry(asset_id=asset_id, at=_now())
@@ -395,12 +407,11 @@ def _keeping(key: str) -> Iterator[None]:
         raise JournalError(message) from exc
 
 
-def _spelled(url: str, kind: str, name: str | None) -> tuple[bytes, str, str]:
-    """Give a registration's body, its digest, and the key that it has in the journal."""
-    body = wire.dump(registration(url, kind, name))
-    # The URL may be signed: of it no more than a digest is written down.
-    digest = hashlib.sha256(body).hexdigest()
-    return body, digest, f"asset:{digest[:_KEY_DIGITS]}"
+def _name(key: object) -> str:
+    """Give the name under which a registration stands in the journal."""
+    if not isinstance(key, str) or not key.strip():
+        raise ValueError("key must be text that is not blank")
+    return f"{_PREFIX}{key}"
 
 
 def _now() -> str:

@@ -22,6 +22,7 @@ from seedance_async import wire
 from seedance_async.admission import Passage
 from seedance_async.agenda import Agenda
 from seedance_async.errors import (
+    InvalidRequest,
     JournalError,
     SeedanceError,
     SubmissionUnknown,
@@ -103,6 +104,8 @@ class Calls:
         clock: Gives the event loop's time, in seconds.
         checks_hosts: Whether ``media.public`` is checked; it rests for a private base URL.
         fetches: What becomes of a task that has ended.
+        make_public: Puts what they are published as in the place of a request's local files; at
+            once where that is known. None where there is nobody who would.
         operation: Runs a block about a task so that closing the session ends it.
         on_the_wire: The tasks that are in the paid step now.
     """
@@ -118,6 +121,7 @@ class Calls:
     clock: Callable[[], float]
     checks_hosts: bool
     fetches: Fetches
+    make_public: Callable[[VideoRequest], Awaitable[VideoRequest]] | None
     operation: Callable[[str | None], AbstractContextManager[None]]
     on_the_wire: set[asyncio.Task[Any]] = attrs.field(init=False, factory=set)
 
@@ -146,8 +150,9 @@ class Calls:
             SubmissionUnknown: A task may exist; also where an earlier run left it so.
             SeedanceError: Nothing was accepted.
         """
-        if self.checks_hosts:
-            job.request.check_submission()
+        job.request.check_submission(
+            hosts=self.checks_hosts, takes_files=self.make_public is not None
+        )
         async with self.ledger.alone(key) as had_to_wait:
             tracked = await self.ledger.plan(key, job.request, job.name)
             self.events.emit(Planned(key=key, index=index, name=job.name))
@@ -181,11 +186,14 @@ class Calls:
         patience = Patience(self.retries, self.retries.create_patience_s)
         number, began = self.turns.number(), self.clock()
         while True:
+            await self._sendable(job)
             place = await self._turn_to_create(job, standing, number, began)
             try:
+                # Again: what was published may have come to its end while this waited.
+                request = await self._sendable(job)
                 # A cancellation that is under way already is honoured here: nothing is paid yet.
                 await honour_cancellation()
-                again = await finish(self._create(job, place), self.on_the_wire)
+                again = await finish(self._create(job, place, request), self.on_the_wire)
             finally:
                 self.turns.settle(place)
             if not isinstance(again, Again):
@@ -200,6 +208,21 @@ class Calls:
                 await self._failed(job, error)
                 raise
             self._throttled(job.key, None, again, self.turns.creates_open_in_s(now))
+
+    async def _sendable(self, job: TrackedJob) -> VideoRequest:
+        """Give a job's request as it is sent: with local files made public."""
+        request = job.record.request
+        if self.make_public is None or not request.local_media():
+            return request
+        try:
+            request = await self.make_public(request)
+        except InvalidRequest:
+            raise
+        except SeedanceError as error:
+            await self._failed(job, error)
+            raise
+        request.check_submission(hosts=self.checks_hosts)
+        return request
 
     async def _turn_to_create(
         self, job: TrackedJob, standing: Standing, number: int, began: float
@@ -264,17 +287,24 @@ class Calls:
                 _log.warning("task %s is asked about at once", place.task_id)
         return watch
 
-    async def _create(self, job: TrackedJob, place: Place) -> float | Again | None:
+    async def _create(
+        self, job: TrackedJob, place: Place, sent: VideoRequest
+    ) -> float | Again | None:
         """Take the paid step once; to be run by ``finish`` alone.
+
+        Args:
+            job: Whose task it makes.
+            place: The job's place in flight.
+            sent: Its request, as it is sent.
 
         Returns:
             The provider's hint when to ask, in seconds; or that it may be sent again.
         """
         before, request = job.record, job.record.request
-        body = wire.dump(request.to_wire())
+        body = wire.dump(sent.to_wire())
         await self._intend(job)
         judge = functools.partial(
-            judge_create, key=job.key, request=request, secrets=self._secrets(request)
+            judge_create, key=job.key, request=request, secrets=self._secrets(sent)
         )
         self.turns.sending(place)
         try:

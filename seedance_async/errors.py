@@ -199,6 +199,10 @@ class MediaError(SeedanceError):
     """A media file cannot be looked at: unreachable, broken, or no image, video or sound."""
 
 
+class PublishError(SeedanceError):
+    """A local file could not be made public; nothing was sent that needs it."""
+
+
 class AssetUnknown(RequestRefused):
     """The provider has no asset of that id: it was deleted, or never was."""
 

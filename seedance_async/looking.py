@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import importlib.util
 import json
 import os
@@ -39,6 +40,16 @@ _WHOLE_BYTES = 1_500_000  # what is no larger is read to its end; below what may
 Read = Callable[[int, int], bytes]
 
 
+@functools.cache
+def _missing() -> tuple[str, ...]:
+    return tuple(name for name in _NEEDED if importlib.util.find_spec(name) is None)
+
+
+def is_available() -> bool:
+    """Tell whether the extra is installed."""
+    return not _missing()
+
+
 class Looker:
     """Looks at files, a few at a time; its processes live until ``close``."""
 
@@ -51,9 +62,9 @@ class Looker:
         Raises:
             MediaError: The extra is not installed.
         """
-        if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
+        if not is_available():
             raise MediaError(
-                f"looking at media needs {' and '.join(missing)}: "
+                f"looking at media needs {' and '.join(_missing())}: "
                 "pip install 'seedance-async[media]'"
             )
         self._to_private = to_private

@@ -3,12 +3,14 @@
 Joins the looks with the rules. Decides nothing about when: whoever submits does.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 
 import anyio
 import attrs
 
-from seedance_async import references, rules
+from seedance_async import local, references, rules
 from seedance_async.asset import Asset, AssetStatus
 from seedance_async.errors import (
     AssetUnknown,
@@ -17,10 +19,11 @@ from seedance_async.errors import (
     Violation,
 )
 from seedance_async.ledger import Alone
-from seedance_async.looking import Looker, LookingFailed
+from seedance_async.looking import Looker, LookingFailed, is_available
 from seedance_async.mediainfo import MediaInfo
 from seedance_async.request import VideoRequest
 from seedance_async.rules import Stage
+from seedance_async.together import together
 
 # For so many seconds a look holds, our choice: what is behind a URL may be another thing tomorrow,
 # a host that is out of reach may be back soon, and a review may end at any moment.
@@ -68,6 +71,7 @@ class Preflights:
         look_up: Gives an asset as it is now.
         clock: Gives the event loop's time, in seconds.
         to_private: Whether URLs may lead to private addresses.
+        root: Where relative paths of local files start; None for the current folder.
     """
 
     def __init__(
@@ -76,13 +80,15 @@ class Preflights:
         clock: Callable[[], float],
         *,
         to_private: bool,
+        root: Path | None,
     ) -> None:
+        self._root = root
         self._look_up = look_up
         self._clock = clock
         self._to_private = to_private
         self._looker: Looker | None = None
         self._places = anyio.Semaphore(_AT_ONCE)
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str | local.Stamp, _Kept] = {}
         self._busy: dict[str, anyio.Event | None] = {}
 
     async def check(self, request: VideoRequest) -> None:
@@ -96,6 +102,18 @@ class Preflights:
         if not preflight.ok:
             raise InvalidRequest(preflight.violations)
 
+    async def check_local(self, request: VideoRequest) -> None:
+        """Look at those of a request's media that are local files, if the extra is there.
+
+        Raises:
+            InvalidRequest: As ``check``.
+        """
+        paths = request.local_media()
+        if paths and is_available():
+            preflight = await self._look_at(request, tuple(paths.items()))
+            if not preflight.ok:
+                raise InvalidRequest(preflight.violations)
+
     async def look(self, request: VideoRequest) -> Preflight:
         """Look at a request's media, and say what is wrong with them.
 
@@ -103,22 +121,11 @@ class Preflights:
             MediaError: The extra ``media`` is not installed.
             SeedanceError: The asset library cannot be asked.
         """
-        places = tuple(request.media())
-        found: dict[str, _Found] = {}
-        errors: list[Exception] = []
+        return await self._look_at(request, tuple(request.media()))
 
-        async def look(place: str, reference: str) -> None:
-            try:
-                found[place] = await self._once(reference)
-            except Exception as error:  # noqa: BLE001 -- raised bare, and not in a group
-                errors.append(error)
-                group.cancel_scope.cancel()
-
-        async with anyio.create_task_group() as group:
-            for place, reference in places:
-                group.start_soon(look, place, reference)
-        if errors:
-            raise errors[0]
+    async def _look_at(self, request: VideoRequest, places: Sequence[tuple[str, str]]) -> Preflight:
+        seen = await together(self._once, [reference for _, reference in places], len(places))
+        found = {place: each for (place, _), each in zip(places, seen, strict=True)}
         media = {place: each for place, _ in places if isinstance(each := found[place], MediaInfo)}
         unseen = [
             attrs.evolve(each, field=place)
@@ -130,24 +137,7 @@ class Preflights:
 
     async def look_at_all(self, requests: Sequence[VideoRequest]) -> Sequence[Preflight]:
         """Look at many requests, some at a time; as ``look``."""
-        looked: dict[int, Preflight] = {}
-        errors: list[Exception] = []
-        waiting = iter(enumerate(requests))
-
-        async def work() -> None:
-            try:
-                for number, request in waiting:
-                    looked[number] = await self.look(request)
-            except Exception as error:  # noqa: BLE001 -- raised bare, and not in a group
-                errors.append(error)
-                group.cancel_scope.cancel()
-
-        async with anyio.create_task_group() as group:
-            for _ in range(min(_AT_ONCE, len(requests))):
-                group.start_soon(work)
-        if errors:
-            raise errors[0]
-        return [looked[number] for number in range(len(requests))]
+        return await together(self.look, requests, _AT_ONCE)
 
     async def close(self) -> None:
         """End what looks."""
@@ -156,26 +146,38 @@ class Preflights:
 
     async def _once(self, reference: str) -> _Found:
         async with Alone(self._busy, reference):
-            kept = self._kept.get(reference)
-            if kept is None or kept.until < self._clock():
-                found = await self._look(reference)
-                kept = self._kept[reference] = _Kept(self._clock() + _holds_s(found), found)
-                if len(self._kept) > _KEPT:
-                    del self._kept[next(iter(self._kept))]
-            return kept.found
+            if not references.is_local(reference):
+                return await self._remembered(reference, lambda: self._look(reference))
+            path = local.locate(reference, self._root)
+            try:
+                stamp = await asyncio.to_thread(local.stamp, path)
+            except (OSError, ValueError) as exc:
+                return Violation(_READABLE, "", local.unreadable(reference, exc))
+            looker = self._ready()
+            return await self._remembered(stamp, lambda: _readable(looker.look(path)))
+
+    async def _remembered(
+        self, key: str | local.Stamp, look: Callable[[], Awaitable[_Found]]
+    ) -> _Found:
+        kept = self._kept.get(key)
+        if kept is None or kept.until < self._clock():
+            found = await look()
+            kept = self._kept[key] = _Kept(self._clock() + _holds_s(found), found)
+            if len(self._kept) > _KEPT:
+                del self._kept[next(iter(self._kept))]
+        return kept.found
 
     async def _look(self, reference: str) -> _Found:
         if reference.startswith(references.ASSET_SCHEME):
             return await self._look_up_asset(reference.removeprefix(references.ASSET_SCHEME))
+        looker = self._ready()
+        async with self._places:
+            return await _readable(looker.look_behind(reference))
+
+    def _ready(self) -> Looker:
         if self._looker is None:
             self._looker = Looker(to_private=self._to_private)
-        async with self._places:
-            try:
-                return await self._looker.look_behind(reference)
-            except LookingFailed:
-                raise
-            except MediaError as error:
-                return Violation(_READABLE, "", str(error))
+        return self._looker
 
     async def _look_up_asset(self, asset_id: str) -> Violation | None:
         try:
@@ -186,6 +188,15 @@ class Preflights:
             return None
         message = f"is an asset that is {asset.status}: only Active ones may be used"
         return Violation(_ACTIVE, "", message)
+
+
+async def _readable(looked: Awaitable[MediaInfo]) -> _Found:
+    try:
+        return await looked
+    except LookingFailed:
+        raise
+    except MediaError as error:
+        return Violation(_READABLE, "", str(error))
 
 
 def _holds_s(found: _Found) -> float:

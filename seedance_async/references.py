@@ -1,6 +1,7 @@
 """What a media reference may look like: a public URL or ``asset://<assetId>``, judged as text.
 
-Fetches nothing, and never quotes a reference: it may be signed.
+Tells the local paths from these that a session may publish. Fetches nothing, opens nothing, and
+never quotes a reference: it may be signed.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def problem(value: Any) -> str | None:
     except ValueError:
         return "is not a valid URL: check its host and port"
     if url.scheme not in ("http", "https"):
-        return _scheme_problem(url.scheme)
+        return _scheme_problem(value, url.scheme)
     if not url.hostname or not valid_port or not _has_sound_labels(url.hostname):
         return "is a URL without a valid host: write it in full, https://host/path"
     if "@" in url.netloc:
@@ -41,20 +42,45 @@ def problem(value: Any) -> str | None:
     return None
 
 
+def is_local(value: Any) -> bool:
+    """Tell whether *value* is the path of a local file, there or not, as opposed to any URL."""
+    if not isinstance(value, str) or not value.strip() or value.startswith("//"):
+        return False
+    try:
+        scheme = urlsplit(value).scheme
+    except ValueError:
+        return False
+    # A one-letter scheme is a Windows drive; a bare path has none at all.
+    return len(scheme) <= 1 and "\0" not in value
+
+
+def spelled(path: str) -> str:
+    """Spell a path so that nobody can take it for a URL: one with a colon in its first name."""
+    return path if is_local(path) or not path else f"./{path}"
+
+
 def _has_sound_labels(host: str) -> bool:
     """Tell whether a host's labels have lengths that DNS allows (RFC 1035); the last dot may be."""
     return all(0 < len(label) < 64 for label in host.removesuffix(".").split("."))  # noqa: PLR2004
 
 
-def _scheme_problem(scheme: str) -> str:
+def _scheme_problem(value: str, scheme: str) -> str:
+    if not value.strip():
+        return "is empty: give a public URL or asset://<assetId>, or leave the field out"
+    if value.startswith("//"):
+        return "is a URL without a scheme: write https: in front of it"
     if scheme == "assetid":
         return "has the historic spelling assetId://: write asset://<assetId>"
-    # A one-letter scheme is a Windows drive; a bare path has none at all.
-    if len(scheme) <= 1 or scheme == "file":
-        what = "is a local path"
-    else:
-        what = f"has the scheme {scheme[:20]}:" if scheme != "data" else "is a data: URL"
-    return f"{what}, which the provider cannot fetch: use a public http(s) URL or asset://<assetId>"
+    if len(scheme) <= 1:
+        return (
+            "is a local path, which the provider cannot fetch: give the session a publisher, or "
+            "use a public http(s) URL or asset://<assetId>"
+        )
+    what = f"has the scheme {scheme[:20]}:" if scheme != "data" else "is a data: URL"
+    instead = "a public http(s) URL or asset://<assetId>"
+    if scheme == "file":
+        what, instead = "is a file: URL", f"{instead}, or its plain path and a publisher"
+    return f"{what}, which the provider cannot fetch: use {instead}"
 
 
 def may_be_public(reference: str) -> bool:

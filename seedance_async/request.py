@@ -10,23 +10,37 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol, cast
 
 import attrs
 
-from seedance_async import rules, wire
+from seedance_async import references, rules, wire
 from seedance_async.errors import InvalidRequest, Violation
 from seedance_async.rules import AspectRatio, Model, Stage
 
 
+class _HasPath(Protocol):
+    """``os.PathLike[str]``; the core does without ``os``."""
+
+    def __fspath__(self) -> str: ...
+
+
 # The converters' arguments are typed as callers should see them; what callers do is another thing.
-def _entries(given: Iterable[str] | None) -> tuple[str, ...]:
+def _media(given: str | _HasPath | None) -> str | None:
+    """Spell a path; leave all else as it is, for the rules to judge."""
+    value: Any = given
+    path = value.__fspath__() if hasattr(value, "__fspath__") else None
+    spelled: str | None = references.spelled(path) if isinstance(path, str) else value
+    return spelled
+
+
+def _entries(given: Iterable[str | _HasPath] | None) -> tuple[str, ...]:
     """Freeze a list; leave what is none as it is, for the rules to name."""
     value: Any = given
     if value is None:
         return ()
     is_list = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
-    return tuple(value) if is_list else value
+    return tuple(cast("str", _media(each)) for each in value) if is_list else value
 
 
 def _ids(given: Iterable[str] | str) -> tuple[str, ...]:
@@ -67,7 +81,8 @@ class VideoRequest:
         duration: Seconds, a whole number, 4 to 15 inclusive. Source: ``duration.range``.
         aspect_ratio: One of ``AspectRatio``, or its text. Source: ``aspect_ratio.known``.
         generate_audio: Whether the video has a sound track. Source: ``generate_audio.boolean``.
-        first_image: The first frame: a public URL or ``asset://<assetId>``. Source:
+        first_image: The first frame: a public URL, ``asset://<assetId>``, or the path of a local
+            file, as text or ``pathlib.Path``, for a session that has a publisher. Source:
             ``media.reference``, ``frames.exclusive``.
         last_image: The last frame, only with a first. Source: ``last_image.needs_first``.
         reference_images: 1 to 9 media references, in the order in which they are sent; empty
@@ -87,8 +102,8 @@ class VideoRequest:
     duration: int = rules.DEFAULTS["duration"]
     aspect_ratio: AspectRatio | str = rules.DEFAULTS["aspect_ratio"]
     generate_audio: bool = rules.DEFAULTS["generate_audio"]
-    first_image: str | None = attrs.field(default=None, repr=_private)
-    last_image: str | None = attrs.field(default=None, repr=_private)
+    first_image: str | None = attrs.field(default=None, converter=_media, repr=_private)
+    last_image: str | None = attrs.field(default=None, converter=_media, repr=_private)
     reference_images: tuple[str, ...] = attrs.field(default=(), converter=_entries, repr=_private)
     reference_videos: tuple[str, ...] = attrs.field(default=(), converter=_entries, repr=_private)
     reference_audios: tuple[str, ...] = attrs.field(default=(), converter=_entries, repr=_private)
@@ -101,7 +116,7 @@ class VideoRequest:
     # first broken rule.
     def __attrs_post_init__(self) -> None:
         broken = (
-            *rules.violations(self._given(), waive=self.waive),
+            *rules.violations(self._given(), waive=self.waive, takes_files=True),
             *_json_violations("metadata", self.metadata),
             *_waive_violations(self.waive),
         )
@@ -116,16 +131,22 @@ class VideoRequest:
         """Read a request from the JSON object that the API takes.
 
         Args:
-            body: The API's own field names; null frames and lists count as not given.
+            body: The API's own field names; null frames and lists count as not given. Local paths
+                are none of the API's.
 
         Raises:
             InvalidRequest: With all broken rules, a field that the API does not have among them
                 (``field.known``).
         """
-        return _from_fields(wire.given_fields(body), _unknown_fields(body, wire.PYTHON_NAMES))
+        fields = wire.given_fields(body)
+        unknown = _unknown_fields(body, wire.PYTHON_NAMES)
+        return _from_fields(fields, [*unknown, *rules.unpublished(fields)])
 
     def to_wire(self) -> dict[str, Any]:
-        """Give the JSON object that is sent, defaults spelled out, in the page's order."""
+        """Give the JSON object that is sent, defaults spelled out, in the page's order.
+
+        Local paths stand in it as they are; a session sends what they were published as.
+        """
         return wire.write_request(self._given())
 
     @functools.cached_property
@@ -134,13 +155,20 @@ class VideoRequest:
         canonical = json.dumps(self.to_wire(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
-    def check_submission(self) -> None:
-        """Check the rules that rest until a request is submitted (``media.public``).
+    def check_submission(self, *, hosts: bool = True, takes_files: bool = False) -> None:
+        """Check what rests until a request is submitted, since only its session can tell.
+
+        Args:
+            hosts: Whether to check ``media.public``.
+            takes_files: Whether local paths are published, and so pass ``media.reference``.
 
         Raises:
-            InvalidRequest: With all of them that are broken.
+            InvalidRequest: With all rules that are broken.
         """
-        broken = rules.violations(self._given(), waive=self.waive, stage=Stage.SUBMISSION)
+        given = self._given()
+        broken = () if takes_files else rules.unpublished(given, self.waive)
+        if hosts:
+            broken += rules.violations(given, waive=self.waive, stage=Stage.SUBMISSION)
         if broken:
             raise InvalidRequest(broken)
 
@@ -149,6 +177,14 @@ class VideoRequest:
         for place, reference in rules.media_references(self._given()):
             if isinstance(reference, str):  # a waived rule lets anything pass
                 yield place, reference
+
+    def local_media(self) -> dict[str, str]:
+        """Give the paths of local files by their places."""
+        return rules.local_media(self._given(), self.waive)
+
+    def with_media(self, media: Mapping[str, str]) -> "VideoRequest":
+        """Give the same request with other *media* in their places."""
+        return attrs.evolve(self, **rules.with_media(self._given(), media))
 
     def _given(self) -> dict[str, Any]:
         fields = {name: getattr(self, name) for name in wire.WIRE_NAMES}

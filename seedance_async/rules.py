@@ -95,7 +95,11 @@ class Rule:
 
 
 def violations(
-    given: Given, *, waive: Collection[str] = (), stage: Stage = Stage.CONSTRUCTION
+    given: Given,
+    *,
+    waive: Collection[str] = (),
+    stage: Stage = Stage.CONSTRUCTION,
+    takes_files: bool = False,
 ) -> tuple[Violation, ...]:
     """Find every rule of *stage* that *given* breaks.
 
@@ -104,10 +108,13 @@ def violations(
             ``MEDIA``: the places of ``media_references`` to their ``MediaInfo``.
         waive: Ids of rules that are switched off.
         stage: Which rules to check.
+        takes_files: Whether local paths pass for media references, since they may be published.
 
     Returns:
         All violations, in the order of the rule table.
     """
+    if takes_files and (local := local_media(given, waive)):
+        given = with_media(given, dict.fromkeys(local, _TO_BE_PUBLISHED))
     return tuple(
         Violation(rule.id, field, message)
         for rule in _BY_STAGE[stage]
@@ -195,6 +202,39 @@ def media_references(given: Given) -> Iterator[tuple[str, Any]]:
                 yield f"{field}[{index}]", entry
 
 
+def local_media(given: Given, waive: Collection[str] = ()) -> dict[str, str]:
+    """Find the media in *given* that are local paths, by place.
+
+    Where ``media.reference`` is waived there are none: what stands there is sent as it is.
+    """
+    if _MEDIA_REFERENCE in waive:
+        return {}
+    media = media_references(given)
+    return {place: value for place, value in media if references.is_local(value)}
+
+
+def unpublished(given: Given, waive: Collection[str] = ()) -> tuple[Violation, ...]:
+    """Find the local paths in *given*, where there is nobody who would publish them."""
+    return tuple(
+        Violation(_MEDIA_REFERENCE, place, str(references.problem(path)))
+        for place, path in local_media(given, waive).items()
+    )
+
+
+def with_media(given: Given, media: Mapping[str, str]) -> dict[str, Any]:
+    """Put other *media* into their places, as ``media_references`` names them."""
+    changed = dict(given)
+    for place, reference in media.items():
+        field, _, index = place.partition("[")
+        if index:
+            entries = list(changed[field])
+            entries[int(index[:-1])] = reference
+            changed[field] = tuple(entries)
+        else:
+            changed[field] = reference
+    return changed
+
+
 def _last_needs_first(given: Given) -> Iterator[Fault]:
     if "last_image" in given and "first_image" not in given:
         yield "last_image", "goes only with a first frame: give first_image as well"
@@ -235,6 +275,8 @@ def _shown(value: Any) -> str:
 
 _HUGE = 10**18
 _SHOWN_CHARS = 40
+_MEDIA_REFERENCE = "media.reference"
+_TO_BE_PUBLISHED = f"{references.ASSET_SCHEME}published"
 _NOT_PUBLIC = (
     "points to a host that the provider cannot reach (loopback, private or link-local): put the "
     "file on a public URL or into the asset library"
@@ -298,9 +340,10 @@ RULES: tuple[Rule, ...] = (
         faults=_count("reference_audios", 0, 3),
     ),
     Rule(
-        id="media.reference",
+        id=_MEDIA_REFERENCE,
         fields=(*FRAMES, *REFERENCES),
-        requirement="A public http or https URL without credentials, or asset://<assetId>.",
+        requirement="A public http or https URL without credentials, or asset://<assetId>; a "
+        "local path where the session has a publisher.",
         limits={"schemes": ("http", "https", "asset")},
         faults=_media_reference,
     ),

@@ -13,7 +13,15 @@ import os
 import random
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +40,7 @@ from seedance_async.calls import Calls, OnUnknown, check_on_unknown, key_of
 from seedance_async.errors import InvalidRequest, SessionClosed
 from seedance_async.events import Stream, Subscriber
 from seedance_async.fetches import Fetches
+from seedance_async.files import Files
 from seedance_async.journal import Journal, MemoryJournal, SqliteJournal
 from seedance_async.learned import Learned
 from seedance_async.ledger import Ledger
@@ -41,6 +50,8 @@ from seedance_async.naming import DEFAULT_NAMES, NameTemplate
 from seedance_async.pacing import Adaptive, Pacing
 from seedance_async.paid import finish
 from seedance_async.preflight import Preflight, Preflights
+from seedance_async.publication import Publisher
+from seedance_async.publishers import AssetPublisher, Publish, as_publisher
 from seedance_async.request import Job, VideoRequest
 from seedance_async.results import BatchReport, Outcome, Video
 from seedance_async.retry import Retries
@@ -75,6 +86,11 @@ class SeedanceSession:
         journal: Where jobs are written down: the path of a SQLite file, which is made if it is
             missing, or a ``Journal``, which is neither opened nor closed here. None keeps them in
             memory. With a journal, running the same batch again resumes it; see ``batch``.
+        publisher: Makes local files public, so that they may stand in a request: a ``Publisher``,
+            an ``AssetPublisher``, or a function that takes a ``Path`` and gives the URL. Each
+            content is published once, remembered in the journal, and published again when its
+            lifetime is nearly over. None allows no local files.
+        media_root: Where relative paths of local files start; None for the current folder.
         timeout: The bounds of one call, by aiohttp's own type. ``total`` is needed, since it
             bounds the paid step; keep ``connect`` below it.
         http: An ``aiohttp.ClientSession`` to use, with its proxies, TLS settings and pool; it
@@ -83,6 +99,7 @@ class SeedanceSession:
     Raises:
         AuthenticationError: No key, or one that cannot stand in a header.
         ValueError: A base URL or a timeout that cannot be used.
+        TypeError: An argument of the wrong kind.
     """
 
     def __init__(
@@ -94,6 +111,8 @@ class SeedanceSession:
         pacing: Pacing | None = None,
         retries: Retries | None = None,
         journal: Journal | str | os.PathLike[str] | None = None,
+        publisher: Publisher | AssetPublisher | Publish | None = None,
+        media_root: str | os.PathLike[str] | None = None,
         timeout: aiohttp.ClientTimeout = DEFAULT_TIMEOUT,
         http: aiohttp.ClientSession | None = None,
     ) -> None:
@@ -110,6 +129,10 @@ class SeedanceSession:
             raise ValueError("timeout.total must be above 0 seconds: it bounds the paid step")
         self._timeout = timeout
         self._given_http = http
+        if publisher is not None and not isinstance(publisher, AssetPublisher):
+            publisher = as_publisher(publisher)
+        self._publisher: Publisher | AssetPublisher | None = publisher
+        self._media_root = None if media_root is None else Path(media_root)
         self._events = Stream()
         # ``is None`` throughout: a journal that has a length is false while it is empty.
         self._file: SqliteJournal | None = None
@@ -161,6 +184,7 @@ class SeedanceSession:
             jitter=random.random,
             clock=self._loop.time,
             checks_hosts=self._account.is_public,
+            make_public=None if self._publisher is None else self._make_public,
             fetches=Fetches(
                 transport=transport,
                 ledger=self._ledger,
@@ -232,7 +256,32 @@ class SeedanceSession:
     @functools.cached_property
     def _preflights(self) -> Preflights:
         calls = self._calls
-        return Preflights(self.assets.get, calls.clock, to_private=not calls.checks_hosts)
+        return Preflights(
+            self.assets.get,
+            calls.clock,
+            to_private=not calls.checks_hosts,
+            root=self._media_root,
+        )
+
+    @functools.cached_property
+    def _files(self) -> Files:
+        assert self._publisher is not None  # noqa: S101 -- for the types
+        return Files(
+            self._publisher,
+            assets=self.assets,
+            journal=self._journal,
+            clock=self._calls.clock,
+            root=self._media_root,
+        )
+
+    async def _make_public(self, request: VideoRequest) -> VideoRequest:
+        return await self._files.make_public(request)
+
+    def _check_of(self, preflight: bool | None) -> Callable[[VideoRequest], Awaitable[None]] | None:
+        """Give what looks at a request before it is sent."""
+        if preflight is None:
+            return self._preflights.check_local
+        return self._preflights.check if preflight else None
 
     @contextlib.contextmanager
     def _operation(self, task_id: str | None = None) -> Iterator[None]:
@@ -272,7 +321,7 @@ class SeedanceSession:
         key: str | None = None,
         priority: int = 0,
         on_unknown: OnUnknown = "leave",
-        preflight: bool = False,
+        preflight: bool | None = None,
     ) -> VideoTask:
         """Create the task and return once its id is written down. This costs money.
 
@@ -294,12 +343,15 @@ class SeedanceSession:
                 is lower, as for somebody who waits beside an overnight batch.
             on_unknown: What to do with a job that an earlier call left ``unknown``: ``leave``
                 raises ``SubmissionUnknown``, ``resubmit`` sends it again *and may pay twice*.
-            preflight: Whether to look at the request's media first, as ``preflight`` does; needs
-                the extra ``media``.
+            preflight: Whether to look at the request's media first, as ``preflight`` does: True
+                for all of them, which needs the extra ``media``; None for local files, if the
+                extra is there; False for none.
 
         Raises:
             InvalidRequest: A rule is broken that rests until submission, or one about the media
-                that were looked at; or the key is that of another request.
+                that were looked at; or a local file cannot be read; or the key is that of another
+                request.
+            PublishError, AssetFailed: A local file could not be made public; nothing was paid.
             SubmissionUnknown: The answer was lost; a task may exist.
             AuthenticationError, InsufficientBalance, RequestRefused: Refused, nothing was paid.
             RateLimited, ServiceUnavailable: Nothing was accepted for longer than
@@ -313,7 +365,7 @@ class SeedanceSession:
         with self._operation():
             its_key = job.key or key_of(request.digest, uuid.uuid4().hex[:_KEY_DIGITS])
             standing = calls.standing(priority)
-            check = self._preflights.check if preflight else None
+            check = self._check_of(preflight)
             taken = await calls.take(job, its_key, standing, on_unknown=on_unknown, check=check)
         task_id = taken.job.record.task_id
         assert task_id is not None  # noqa: S101 -- for the types: it was taken
@@ -327,7 +379,7 @@ class SeedanceSession:
         timeout_s: float | None = DEFAULT_WAIT_S,
         priority: int = 0,
         on_unknown: OnUnknown = "leave",
-        preflight: bool = False,
+        preflight: bool | None = None,
     ) -> Video:
         """Submit, wait, and give the finished video.
 
@@ -431,7 +483,7 @@ class SeedanceSession:
         priority: int = 0,
         file_names: str = DEFAULT_NAMES,
         on_unknown: OnUnknown = "leave",
-        preflight: bool = False,
+        preflight: bool | None = None,
     ) -> AbstractAsyncContextManager[Outcomes]:
         """Run many jobs, so many at a time, and give their outcomes as they end.
 
@@ -458,8 +510,8 @@ class SeedanceSession:
                 ``{id}`` (the task's) and ``{name}``.
             on_unknown: What to do with jobs that an earlier run left ``unknown``: ``leave`` gives
                 an outcome that says so, ``resubmit`` sends them again *and may pay twice*.
-            preflight: Whether to look at each request's media before it is sent, as in
-                ``submit``; what breaks a rule is ``invalid``.
+            preflight: Which of a request's media to look at before it is sent, as in ``submit``;
+                what breaks a rule is ``invalid``.
 
         Raises:
             TypeError, ValueError: Arguments that cannot be used.
@@ -480,7 +532,7 @@ class SeedanceSession:
                     on_unknown=on_unknown,
                     # Without a journal nothing is resumed: the same request is another job.
                     places=Counter() if self._is_lasting else self._places,
-                    check=self._preflights.check if preflight else None,
+                    check=self._check_of(preflight),
                 ),
             )
         )
@@ -501,7 +553,7 @@ class SeedanceSession:
         priority: int = 0,
         file_names: str = DEFAULT_NAMES,
         on_unknown: OnUnknown = "leave",
-        preflight: bool = False,
+        preflight: bool | None = None,
     ) -> BatchReport:
         """Run many jobs to their ends and report on all of them, in input order.
 

@@ -192,7 +192,7 @@ def read_task(
     if task_id is None and fields.get("id"):
         # Told, so that a person can find the task by it.
         odd = json.dumps(fields["id"], ensure_ascii=False)
-        return Unreadable(f"an id that is no text: {_clip(odd, secrets)}")
+        return Unreadable(f"an id that is no text: {clip(odd, secrets)}")
     if task_id is None and asked_id is not None and _text(fields.get("status")) is not None:
         task_id = asked_id
     if task_id is None:
@@ -362,7 +362,7 @@ def _text(value: Any, _: Any = None) -> str | None:
 def _word(value: Any, secrets: Sequence[str]) -> str | None:
     text = _text(value)
     # One copy for all the tasks that wait with the same word.
-    return None if text is None else sys.intern(_clip(text, secrets))
+    return None if text is None else sys.intern(clip(text, secrets))
 
 
 def _id(value: Any) -> str | None:
@@ -382,7 +382,7 @@ def _words(value: Any, secrets: Sequence[str]) -> str | None:
         words = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     except RecursionError:
         return "an error without readable words"
-    return _clip(words, secrets) or None
+    return clip(words, secrets) or None
 
 
 def _code(value: Any) -> int | None:
@@ -398,8 +398,8 @@ def _forms(secret: str) -> tuple[str, ...]:
     return secret, *once, *(json.dumps(form, ensure_ascii=False)[1:-1] for form in once)
 
 
-def _clip(text: str, secrets: Sequence[str]) -> str:
-    """Put the provider's words on one line of bounded length, without secrets that it quotes."""
+def clip(text: str, secrets: Sequence[str] = ()) -> str:
+    """Put foreign words on one line of bounded length, without secrets that they quote."""
     if re.fullmatch(
         r"[\w.-]{1,64}", text, re.ASCII
     ):  # as most answers are: no secret can be spelled in it but as it is

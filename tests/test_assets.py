@@ -263,17 +263,37 @@ async def test_of_many_who_resubmit_at_once_one_does(
 async def test_a_person_settles_what_was_lost(api: ScriptedApi, library: SeedanceSession) -> None:
     for said, posts in (({"asset_id": ID}, 1), ({"not_created": True}, 3)):
         api.creates = [reset]
-        with pytest.raises(SubmissionUnknown):
+        with pytest.raises(SubmissionUnknown) as lost:
             await library.assets.register(URL, "Image")
-        await library.assets.settle(URL, "Image", **said)
+        key = lost.value.key
+        assert key is not None
+        await library.assets.settle(key, **said)
         api.creates = [done({"assetId": ID})]
         assert (await library.assets.register(URL, "Image")).id == ID
         assert api.count("POST") == posts
         with pytest.raises(JournalError, match="not unknown"):
-            await library.assets.settle(URL, "Image", **said)
+            await library.assets.settle(key, **said)
         api.queries = [said_no(-1)] if posts == 1 else api.queries
     with pytest.raises(ValueError, match="one of the two"):
-        await library.assets.settle(URL, "Image")
+        await library.assets.settle("asset:1")
+    with pytest.raises(JournalError, match="not unknown"):
+        await library.assets.settle("turnarounds", not_created=True)
+
+
+async def test_a_key_stands_for_a_registration_whose_url_changes(
+    api: ScriptedApi, library: SeedanceSession
+) -> None:
+    assert await library.assets.registered("face-1") is None
+    first = await library.assets.register(f"{URL}1", "Image", key="face-1")
+    assert await library.assets.register(
+        f"{URL}2", "Image", key="face-1"
+    ) == await library.assets.get(first.id)
+    assert await library.assets.registered("face-1") is not None
+    assert api.count("POST") == 1
+    api.queries = [looked("Failed")]
+    assert await library.assets.registered("face-1") is None
+    with pytest.raises(ValueError, match="blank"):
+        await library.assets.registered(" ")
 
 
 async def test_an_id_that_cannot_be_written_down_is_told(

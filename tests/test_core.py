@@ -174,7 +174,7 @@ ERRORS = [
 
 
 def test_there_is_one_root_and_the_familiar_kinds_are_kept() -> None:
-    assert len(ERRORS) == 19
+    assert len(ERRORS) == 20
     assert issubclass(InvalidRequest, ValueError)
     assert issubclass(WaitTimeout, TimeoutError)
 

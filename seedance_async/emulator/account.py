@@ -181,13 +181,16 @@ class Account:
         """Count the tasks that are known."""
         return len(self._tasks)
 
-    def create(self, order: Order, now: float, *, body: Mapping[str, Any]) -> Task:
+    def create(
+        self, order: Order, now: float, *, body: Mapping[str, Any], failure: str | None = None
+    ) -> Task:
         """Accept a task.
 
         Args:
             order: What is to be made.
             now: The time.
             body: The request as it was sent, for a callable ``failures``.
+            failure: How it fails in any case; None for one that need not.
 
         Raises:
             TooManyCreates: Where the rate allows none now.
@@ -206,7 +209,7 @@ class Account:
             created_s=now,
             starts_s=starts_s,
             ends_s=starts_s + total_s - queued_s,
-            failure=chosen if callable(self._failures) else drawn,
+            failure=failure or (chosen if callable(self._failures) else drawn),
         )
         self._accept(task)
         return task

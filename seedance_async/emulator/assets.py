@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import string
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -22,6 +22,8 @@ from seedance_async.errors import Violation
 if TYPE_CHECKING:
     from random import Random
 
+#: A share, or a function that takes the body of a registration.
+Rejections = float | Callable[[Mapping[str, Any]], bool]
 KINDS = tuple(AssetKind)
 #: How long the review of an asset takes. Our choice.
 REVIEW_S = 10.0
@@ -40,27 +42,49 @@ class Asset:
     name: str | None
     created_at: dt.datetime
     registered_s: float
+    rejected: bool = False
     deleted: bool = False
 
     def status(self, now: float) -> AssetStatus:
         """Tell the asset's status at *now*."""
-        reviewed = now >= self.registered_s + REVIEW_S
-        return AssetStatus.ACTIVE if reviewed else AssetStatus.PROCESSING
+        if now < self.registered_s + REVIEW_S:
+            return AssetStatus.PROCESSING
+        return AssetStatus.FAILED if self.rejected else AssetStatus.ACTIVE
 
 
 class Library:
     """The latest 10,000 assets that were registered, deleted ones included."""
 
-    def __init__(self, random: Random, *, max_assets: int = MAX_ASSETS) -> None:
-        """Open an empty library; *random* makes the ends of the ids."""
+    def __init__(
+        self,
+        random: Random,
+        *,
+        chance: Random,
+        rejections: Rejections = 0.0,
+        max_assets: int = MAX_ASSETS,
+    ) -> None:
+        """Open an empty library.
+
+        Args:
+            random: Makes the ends of the ids.
+            chance: Draws the assets that are rejected, where *rejections* is a share.
+            rejections: Which do not pass their review.
+            max_assets: How many are kept.
+        """
         self._random = random
+        self._chance = chance
+        self._rejections = rejections
         self._max_assets = max_assets
         self._assets: OrderedDict[str, Asset] = OrderedDict()
 
     def register(
-        self, *, kind: str, url: str, name: str | None, now: float, created_at: dt.datetime
+        self, body: Mapping[str, Any], *, fetchable: bool, now: float, created_at: dt.datetime
     ) -> Asset:
-        """Register the asset behind *url*; ``problem`` has been asked before."""
+        """Register the asset of *body*; ``problem`` has been asked before.
+
+        What is not *fetchable* does not pass its review.
+        """
+        kind, url, name = body["assetType"], body["url"], body.get("name")
         asset = Asset(
             id=self._new_id(created_at),
             kind=kind,
@@ -68,11 +92,17 @@ class Library:
             name=name,
             created_at=created_at,
             registered_s=now,
+            rejected=not fetchable or self._rejects(body),
         )
         self._assets[asset.id] = asset
         while len(self._assets) > self._max_assets:
             self._assets.popitem(last=False)
         return asset
+
+    def _rejects(self, body: Mapping[str, Any]) -> bool:
+        if callable(self._rejections):
+            return self._rejections(body)
+        return self._chance.random() < self._rejections
 
     def find(self, asset_id: str) -> Asset | None:
         """Look an asset up; None for an unknown, forgotten or deleted one."""
@@ -99,6 +129,8 @@ class Library:
                 continue
             if asset.deleted:
                 yield Violation("media.reference", field, "is an asset that was deleted")
+            elif asset.status(now) is AssetStatus.FAILED:
+                yield Violation("media.reference", field, "is an asset that failed its review")
             elif asset.status(now) is not AssetStatus.ACTIVE:
                 message = "is an asset that is not Active yet: wait for the review to end"
                 yield Violation("media.reference", field, message)

@@ -29,17 +29,18 @@ from seedance_async.asset import AssetStatus
 from seedance_async.emulator import answers, assets, delivery
 from seedance_async.emulator.account import Account, Status, Task, TooMany
 from seedance_async.emulator.faults import Choice, Decider
-from seedance_async.emulator.gallery import Gallery
+from seedance_async.emulator.gallery import Gallery, Piece
 from seedance_async.emulator.mishaps import Call
 from seedance_async.emulator.order import Order
 from seedance_async.emulator.responses import Refusal, file_answer, json_answer
+from seedance_async.emulator.shelf import MAX_FILE_BYTES, Shelf, Shelved
 from seedance_async.emulator.spoiling import Reply, Scene
 
 MAX_BODY_BYTES = 2**20
 #: The published advice on how often to ask. Source: the contract.
 POLL_ADVICE_S = 20.0
 MIN_IMAGE_PX, MAX_IMAGE_PX = 300, 6000  # Source: contract rule ``image.size``
-VIDEOS_PATH, IMAGES_PATH = "/videos", "/media"
+VIDEOS_PATH, IMAGES_PATH, FILES_PATH = "/videos", "/media", "/files"
 _SIGNATURE_CHARACTERS = 32
 _VIDEO_ROUTE = f"{VIDEOS_PATH}/{{task_id}}.mp4"
 # By the route's pattern, as aiohttp gives it back. Faults come upon these and nothing else.
@@ -50,6 +51,8 @@ _CALLS = {
     wire.ASSET_UPLOAD_PATH: Call.ASSET,
     f"{wire.ASSET_PATH}/{{asset_id}}": Call.ASSET,
 }
+_FILES = (VIDEOS_PATH, IMAGES_PATH, FILES_PATH)
+_FILE_ROUTE = f"{FILES_PATH}/{{name:[A-Za-z0-9._-]{{1,80}}}}"
 _MAX_RETIRED = 20_000
 _HTTP_OK = range(200, 300)
 
@@ -120,6 +123,7 @@ class Service:
     other_url: str = ""
     on_accept: OnAccept | None = None
     at_work: dict[asyncio.Task[Any] | None, object] = attrs.field(init=False, factory=dict)
+    _shelf: Shelf = attrs.field(init=False, repr=False, factory=Shelf)
     _accepted: dict[asyncio.Task[Any] | None, tuple[str, str]] = attrs.field(
         init=False, repr=False, factory=dict
     )
@@ -142,6 +146,8 @@ class Service:
         app.router.add_get(_VIDEO_ROUTE, self._video)
         size = r"{width:\d{1,5}}x{height:\d{1,5}}"
         app.router.add_get(f"{IMAGES_PATH}/{size}.png", self._image)
+        app.router.add_put(_FILE_ROUTE, self._shelve)
+        app.router.add_get(_FILE_ROUTE, self._shelved)
         return app
 
     def other_app(self) -> web.Application:
@@ -194,7 +200,7 @@ class Service:
                 is_through = True
             finally:  # the client may be gone by now
                 self._report(is_through, reply)
-            if self.latency_s and not request.path.startswith((VIDEOS_PATH, IMAGES_PATH)):
+            if self.latency_s and not request.path.startswith(_FILES):
                 await anyio.sleep(self.latency_s)
             return answer if reply is None else await delivery.send(request, reply)
 
@@ -304,8 +310,11 @@ class Service:
             broken += self.library.violations(given, now)
         if broken:
             raise Refusal(400, answers.invalid(broken))
+        media = rules.media_references(given)
         try:
-            return self.account.create(Order.of(given), now, body=body), now
+            lost = next((field for field, url in media if not self._is_there(url, now)), None)
+            failure = None if lost is None else f"{lost} cannot be fetched"
+            return self.account.create(Order.of(given), now, body=body, failure=failure), now
         except TooMany as full:
             wait_s = math.ceil(full.wait_s / self.speed)
             headers: dict[str, str] = {}
@@ -339,9 +348,8 @@ class Service:
             return json_answer(answers.asset_failed(answers.ASSET_REFUSED, problem))
         now = self.clock()
         asset = self.library.register(
-            kind=str(kind),
-            url=str(url),
-            name=name,
+            body,
+            fetchable=self._is_there(url, now),
             now=now,
             created_at=dt.datetime.fromtimestamp(self._unix_s(now), dt.UTC),
         )
@@ -386,6 +394,33 @@ class Service:
             message = f"images have sides of {MIN_IMAGE_PX} to {MAX_IMAGE_PX} px"
             raise Refusal(404, answers.error(message))
         return file_answer(request, await self.gallery.image(width_px, height_px), "image/png")
+
+    async def _shelve(self, request: web.Request) -> web.Response:
+        self._authenticate(request)
+        content = bytearray()
+        async for chunk in request.content.iter_any():
+            content += chunk
+            if len(content) > MAX_FILE_BYTES:
+                raise Refusal(413, answers.error(f"files have at most {MAX_FILE_BYTES:,} bytes"))
+        file = Shelved(
+            Piece.of(bytes(content)), request.content_type, self.clock() + self.video_ttl_s
+        )
+        self._shelf.put(request.match_info["name"], file)
+        return json_answer({"lifetime_s": self.video_ttl_s / self.speed}, 201)
+
+    async def _shelved(self, request: web.Request) -> web.Response:
+        file = self._shelf.find(request.match_info["name"])
+        if file is None:
+            raise Refusal(404, answers.error("there is no such file"))
+        if self.clock() >= file.until_s:
+            raise Refusal(410, answers.error("the file has expired"))
+        return file_answer(request, file.piece, file.content_type)
+
+    def _is_there(self, reference: object, now: float) -> bool:
+        """Tell whether media can be fetched: those that should be here; others are believed in."""
+        files = f"{self.base_url}{FILES_PATH}/"
+        is_ours = isinstance(reference, str) and reference.startswith(files)
+        return not is_ours or self._shelf.has(str(reference).removeprefix(files), now)
 
     def _video_url(self, task_id: str) -> str:
         return f"{self.base_url}{VIDEOS_PATH}/{task_id}.mp4?signature={self._signature(task_id)}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import math
 import random
@@ -21,10 +22,11 @@ from aiohttp import web
 
 from seedance_async import rules
 from seedance_async.emulator.account import Account, Failures
-from seedance_async.emulator.assets import Library
+from seedance_async.emulator.assets import Library, Rejections
 from seedance_async.emulator.faults import Decider, FaultPlan, Faults
 from seedance_async.emulator.gallery import Gallery, require_extra
 from seedance_async.emulator.handlers import EmulatorStats, OnAccept, Service
+from seedance_async.emulator.publishing import EmulatorPublisher
 
 # Twice this is what a handler still has when the emulator stops, in real seconds.
 _SHUTDOWN_S = 0.05
@@ -41,7 +43,8 @@ class Emulator:
 
     Speaks the whole contract: it checks the key and every rule, walks tasks through their
     states at the published speeds, hands out a real MP4 and forgets it when its time is over.
-    It has two things more than the API: images of any size under ``/media/{width}x{height}.png``
+    It has three things more than the API: images of any size under
+    ``/media/{width}x{height}.png``; a place for files of the client's own (see ``publisher``);
     and, at a *speed* other than 1, a ``Retry-After`` with the answers about unfinished tasks,
     the published advice of asking every 20 s on this clock. It never connects to anything.
 
@@ -64,6 +67,7 @@ class Emulator:
         creates_per_minute: int | None = None,
         retry_after: bool = True,
         failures: Failures = 0.0,
+        rejections: Rejections = 0.0,
         latency_s: float = 0.0,
         video_ttl_s: float | None = None,
         seed: int = 0,
@@ -89,6 +93,9 @@ class Emulator:
             failures: The share of tasks that fail, 0.0 to 1.0 inclusive, or a function that
                 takes the body of a create and returns the failure's message, or None for a
                 task that is to succeed. It is called in the event loop.
+            rejections: The share of assets that do not pass their review, 0.0 to 1.0 inclusive, or
+                a function that takes the body of a registration and tells whether it does not.
+                It is called in the event loop.
             latency_s: Real seconds that every answer of the API takes, 0 or more. A create is
                 accepted before them.
             video_ttl_s: Emulated seconds for which a video can be fetched, more than 0. None
@@ -113,8 +120,9 @@ class Emulator:
         _check_queue(max_queued, concurrency)
         if not 0 <= latency_s < math.inf:
             raise ValueError(f"latency_s must be 0 or more seconds, not {latency_s!r}")
-        if not callable(failures) and not 0 <= failures <= 1:
-            raise ValueError(f"failures must be a share from 0.0 to 1.0, not {failures!r}")
+        for name, share in (("failures", failures), ("rejections", rejections)):
+            if not callable(share) and not 0 <= share <= 1:
+                raise ValueError(f"{name} must be a share from 0.0 to 1.0, not {share!r}")
         _check_address(host, port, api_key)
         self._host, self._port = host, port
         self._account = Account(
@@ -129,7 +137,11 @@ class Emulator:
         )
         self._service = Service(
             account=self._account,
-            library=Library(random.SystemRandom()),
+            library=Library(
+                random.SystemRandom(),
+                chance=random.Random(f"assets {seed}"),  # noqa: S311 - can be repeated
+                rejections=rejections,
+            ),
             gallery=Gallery(),
             api_key=api_key,
             speed=speed,
@@ -163,6 +175,14 @@ class Emulator:
     def api_key(self) -> str:
         """The key that is asked for."""
         return self._service.api_key
+
+    @functools.cached_property
+    def publisher(self) -> EmulatorPublisher:
+        """What makes local files public here, for ``SeedanceSession(publisher=...)``.
+
+        They are kept in memory, the latest 256 MiB, as long as a video could be fetched.
+        """
+        return EmulatorPublisher(self.base_url, self.api_key)
 
     @property
     def stats(self) -> EmulatorStats:
