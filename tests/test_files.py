@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import anyio
 import attrs
 import pytest
 from aiohttp import web
+from cancelling import Work, kinds
 from conftest import ScriptedApi, error, task_json
 from PIL import Image
 
@@ -31,6 +32,7 @@ from seedance_async import (
     Publisher,
     PublishError,
     SeedanceSession,
+    SessionClosed,
     SubmissionUnknown,
     VideoFailed,
     VideoRequest,
@@ -261,7 +263,7 @@ async def test_a_file_that_changed_is_published_anew(
 ) -> None:
     path = picture(1)
     await session.submit(frames(path))
-    os.replace(picture(2), path)
+    picture(2).replace(path)
     await session.submit(frames(path))
     assert len({file.digest for file in publisher.seen}) == 2
 
@@ -270,7 +272,7 @@ async def test_a_file_that_changes_meanwhile_is_not_sent(
     api: ScriptedApi, picture: Callable[..., Path]
 ) -> None:
     def swaps(path: Path) -> str:
-        os.replace(picture(2), path)
+        picture(2).replace(path)
         return "https://example.com/a.png"
 
     async with SeedanceSession("key", base_url=api.base_url, publisher=swaps) as session:
@@ -291,8 +293,6 @@ async def test_a_file_that_changes_meanwhile_is_not_sent(
 @pytest.mark.parametrize("preflight", [None, True, False])
 async def test_files_that_cannot_be_read_are_named_before_anything_is_sent(
     session: SeedanceSession,
-    api: ScriptedApi,
-    publisher: Counting,
     home: Path,
     make: Callable[[Path], None],
     words: str,
@@ -305,7 +305,7 @@ async def test_files_that_cannot_be_read_are_named_before_anything_is_sent(
         ("media.readable", "first_image"),
         ("media.readable", "last_image"),
     ]
-    assert (api.count("POST"), publisher.seen) == (0, [])
+    assert bodies == []
     assert [job.state async for job in session.jobs()] == [JobState.PLANNED]
 
 
@@ -339,7 +339,7 @@ async def test_a_look_at_a_local_file_needs_no_publisher_and_sees_changes(
 ) -> None:
     path = picture(size=(640, 320))
     assert (await scripted.preflight(frames("0.png")))["first_image"].width == 640
-    os.replace(picture(1, size=(320, 320)), path)
+    picture(1, size=(320, 320)).replace(path)
     assert (await scripted.preflight(frames(path)))["first_image"].width == 320
 
 
@@ -465,39 +465,31 @@ async def test_a_cancellation_of_the_publishers_own_is_its_failure(
         await session.submit(frames(picture()))
 
 
-@pytest.mark.parametrize("how", ["scope", "task", "timeout", "close"])
+@kinds
 async def test_a_cancelled_publication_leaves_a_job_that_may_be_sent(
-    api: ScriptedApi, picture: Callable[..., Path], how: str
+    session: SeedanceSession,
+    publisher: Counting,
+    picture: Callable[..., Path],
+    cancel: Callable[[Work, float], Awaitable[None]],
 ) -> None:
-    journal, publisher = MemoryJournal(), Counting(takes_s=60.0)
-    request = frames(picture())
-    async with SeedanceSession(
-        "key", base_url=api.base_url, publisher=publisher, journal=journal
-    ) as session:
-        task = asyncio.ensure_future(session.submit(request, key="a"))
-        await anyio.sleep(1)
-        if how == "close":
-            await session.close()
-        elif how == "task":
-            task.cancel()
-        else:
-            task.cancel()
-            with pytest.raises(TimeoutError):
-                if how == "scope":
-                    with anyio.fail_after(1):
-                        await session.submit(request, key="b")
-                else:
-                    async with asyncio.timeout(1):
-                        await session.submit(request, key="b")
-        with pytest.raises((asyncio.CancelledError, Exception)):
-            await task
-    assert (publisher.at_once, api.count("POST")) == (0, 0)
-    assert {job.state async for job in journal.records()} == {JobState.PLANNED}
+    publisher.takes_s, request = 60.0, frames(picture())
+    await cancel(lambda: session.submit(request, key="a"), 1)
+    assert (publisher.at_once, len(publisher.seen), bodies) == (0, 1, [])
+    assert [job.state async for job in session.jobs()] == [JobState.PLANNED]
     publisher.takes_s = 0.0
-    async with SeedanceSession(
-        "key", base_url=api.base_url, publisher=publisher, journal=journal
-    ) as session:
-        assert (await session.submit(request, key="a")).id
+    assert (await session.submit(request, key="a")).id == "video_1"
+
+
+async def test_closing_ends_a_publication(
+    session: SeedanceSession, publisher: Counting, picture: Callable[..., Path]
+) -> None:
+    publisher.takes_s = 60.0
+    task = asyncio.ensure_future(session.submit(frames(picture())))
+    await anyio.sleep(1)
+    await session.close()
+    with pytest.raises(SessionClosed):
+        await task
+    assert (publisher.at_once, bodies) == (0, [])
 
 
 async def test_a_url_whose_time_is_over_when_the_turn_comes_is_not_sent(

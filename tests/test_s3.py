@@ -1,0 +1,201 @@
+"""Publishing in a bucket: a real server that speaks S3, and URLs whose time is over."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import aiohttp
+import attrs
+import pytest
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+
+from seedance_async import (
+    LocalFile,
+    MediaKind,
+    PublishError,
+    SeedanceSession,
+    VideoRequest,
+)
+from seedance_async.emulator import Emulator
+from seedance_async.s3 import S3Publisher
+
+CONTENT = b"\x89PNG and more"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """A real loop: neither the server nor the bucket's client knows virtual time."""
+    return "asyncio"
+
+
+@attrs.define
+class Bucket:
+    """Moto's server, which checks no signature: here at least its time, as Amazon documents it."""
+
+    endpoint: str = ""
+    calls: list[str] = attrs.field(factory=list)
+    forbids: tuple[str, ...] = ()
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        method, query = environ["REQUEST_METHOD"], parse_qs(environ["QUERY_STRING"])
+        self.calls.append(method)
+        signed = query.get("X-Amz-Date"), query.get("X-Amz-Expires")
+        if method in self.forbids or (all(signed) and self._is_over(*signed)):
+            start_response("403 Forbidden", [("Content-Type", "application/xml")])
+            return [
+                b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
+            ]
+        return self.moto(environ, start_response)
+
+    moto: Any = attrs.field(factory=lambda: DomainDispatcherApplication(create_backend_app))
+
+    @staticmethod
+    def _is_over(date: Any, expires: Any) -> bool:
+        began = dt.datetime.strptime(date[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.UTC)
+        return dt.datetime.now(dt.UTC) > began + dt.timedelta(seconds=int(expires[0]))
+
+
+@pytest.fixture
+def bucket() -> Iterator[Bucket]:
+    served = Bucket()
+    server = make_server("127.0.0.1", 0, served, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    served.endpoint = f"http://127.0.0.1:{server.port}"
+    yield served
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+async def made(bucket: Bucket) -> Bucket:
+    async with aiohttp.ClientSession() as http, http.put(f"{bucket.endpoint}/pictures") as answer:
+        assert answer.status == 200
+    bucket.calls.clear()
+    return bucket
+
+
+def publisher(
+    bucket: Bucket, where: str = "s3://pictures/for/seedance", **more: Any
+) -> S3Publisher:
+    keys = {"access_key_id": "id", "secret_access_key": "s3cr3t-key", "region": "us-east-1"}
+    return S3Publisher(where, **{"endpoint": bucket.endpoint, **keys, **more})
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> LocalFile:
+    path = tmp_path / "a cat é.PNG"
+    path.write_bytes(CONTENT)
+    return LocalFile(path=path, digest="ab" * 32, size_bytes=len(CONTENT), kind=MediaKind.IMAGE)
+
+
+async def fetch(url: str) -> tuple[int, str, bytes]:
+    async with aiohttp.ClientSession() as http, http.get(url) as answer:
+        return answer.status, answer.content_type, await answer.read()
+
+
+async def test_a_file_is_sent_once_and_signed_each_time(made: Bucket, file: LocalFile) -> None:
+    at = publisher(made)
+    published = await at.publish(file)
+    assert await fetch(published.reference) == (200, "image/png", CONTENT)
+    assert urlsplit(published.reference).path == f"/pictures/for/seedance/{'ab' * 16}.png"
+    assert published.lifetime_s == 86_400
+    again = await publisher(made, lifetime_s=3600).publish(file)
+    assert again.lifetime_s == 3600
+    assert "X-Amz-Expires=3600" in again.reference
+    assert made.calls == ["HEAD", "PUT", "GET", "HEAD"]
+    assert at.name == f"s3://pictures/for/seedance at {made.endpoint}"
+    assert "s3cr3t" not in f"{at!r}{published!r}"
+
+
+async def test_a_url_whose_time_is_over_is_signed_anew(
+    made: Bucket, emulator: Emulator, tmp_path: Path
+) -> None:
+    (tmp_path / "cat.png").write_bytes(CONTENT)
+    urls: list[str] = []
+
+    class Noting(S3Publisher):
+        async def publish(self, file: LocalFile) -> Any:
+            published = await super().publish(file)
+            urls.append(published.reference)
+            return published
+
+    keys = {"access_key_id": "id", "secret_access_key": "key", "region": "us-east-1"}
+    at = Noting("s3://pictures", lifetime_s=2, endpoint=made.endpoint, **keys)
+    request = VideoRequest(model="seedance_2_0_pro", prompt="x", first_image="cat.png")
+    async with SeedanceSession(
+        emulator.api_key,
+        base_url=emulator.base_url,
+        publisher=at,
+        media_root=tmp_path,
+        journal=tmp_path / "journal.sqlite",
+    ) as session:
+        for _ in range(2):
+            await session.submit(request, preflight=False)
+        assert len(urls) == 1
+        assert (await fetch(urls[0]))[0] == 200
+        await asyncio.sleep(2.1)
+        assert (await fetch(urls[0]))[0] == 403
+        await session.submit(request, preflight=False)
+    assert len(urls) == 2
+    assert (await fetch(urls[1]))[0] == 200
+    assert made.calls.count("PUT") == 1
+
+
+async def test_who_may_write_need_not_be_let_look(made: Bucket, file: LocalFile) -> None:
+    made.forbids = ("HEAD",)
+    published = await publisher(made).publish(file)
+    assert (await fetch(published.reference))[0] == 200
+
+
+async def test_a_file_of_another_length_is_replaced(made: Bucket, file: LocalFile) -> None:
+    await publisher(made).publish(file)
+    file.path.write_bytes(CONTENT * 2)
+    longer = attrs.evolve(file, size_bytes=2 * len(CONTENT))
+    assert (await fetch((await publisher(made).publish(longer)).reference))[2] == CONTENT * 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"where": "s3://no-such-bucket"}, "NoSuchBucket"),
+        ({"forbids": ("PUT",)}, "AccessDenied, Request has expired"),
+        ({"endpoint": "http://127.0.0.1:9"}, "error sending request"),
+    ],
+)
+async def test_a_bucket_that_takes_nothing_is_named(
+    made: Bucket, file: LocalFile, changes: dict[str, Any], words: str
+) -> None:
+    made.forbids = changes.pop("forbids", ())
+    with pytest.raises(PublishError, match=words) as failed:
+        await publisher(made, **changes).publish(file)
+    assert "does not take a cat é.PNG" in str(failed.value)
+    assert "s3cr3t" not in str(failed.value)
+
+
+async def test_a_file_that_went_away_is_named(made: Bucket, file: LocalFile) -> None:
+    file.path.unlink()
+    with pytest.raises(PublishError, match=r"does not take a cat é\.PNG"):
+        await publisher(made).publish(file)
+
+
+@pytest.mark.parametrize(
+    "where", ["pictures", "https://pictures", "s3://", "s3:///a", "s3://b?c=d"]
+)
+def test_a_bucket_is_a_url(where: str) -> None:
+    with pytest.raises(ValueError, match="s3://bucket/prefix"):
+        S3Publisher(where)
+
+
+@pytest.mark.parametrize("lifetime_s", [0, -1, 604_801, float("nan")])
+def test_a_signature_holds_at_most_seven_days(lifetime_s: float) -> None:
+    with pytest.raises(ValueError, match="1 to 604800 seconds"):
+        S3Publisher("s3://pictures", lifetime_s=lifetime_s)
