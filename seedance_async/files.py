@@ -11,7 +11,7 @@ import copy
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import attrs
@@ -27,6 +27,7 @@ from seedance_async.errors import (
     SeedanceError,
     SubmissionUnknown,
     Violation,
+    WaitTimeout,
 )
 from seedance_async.journal import Journal
 from seedance_async.ledger import Alone, utc_now
@@ -89,9 +90,9 @@ class Files:
 
         Raises:
             InvalidRequest: Files are not there or cannot be read, all of them in ``violations``.
-            PublishError: A file could not be made public.
+            PublishError: A file could not be made public, or not yet.
             AssetFailed: The review did not let one pass.
-            SeedanceError: As ``Assets.register`` and ``Assets.wait_active``.
+            SeedanceError: The asset library cannot be asked.
         """
         paths = request.local_media()
         if not paths:
@@ -150,9 +151,9 @@ class Files:
             if asset is None:
                 url = await self._url(through.publisher, file)
                 asset = await self._assets.register(url, kind, key=key)
-        except SubmissionUnknown as lost:  # which it is of an asset, and not of a task
-            raise PublishError(lost.message) from lost
-        asset = await self._assets.wait_active(asset.id, through.timeout_s)
+            asset = await self._assets.wait_active(asset.id, through.timeout_s)
+        except (SubmissionUnknown, WaitTimeout) as about:  # an asset, and not a task
+            raise PublishError(about.message) from about
         # Twice, since half of it is spare.
         held_s = 2 * _ASSET_HOLDS_S
         held = Publication.of(Published(asset.reference, held_s), utc_now())
@@ -173,7 +174,7 @@ class Files:
     async def _publish(self, publisher: Publisher, file: LocalFile) -> Publication:
         began, what = utc_now(), f"{file.path.name} at {publisher.name}"
         try:
-            published = await publisher.publish(file)
+            published: Any = await publisher.publish(file)
         except PublishError:
             raise
         except (Exception, asyncio.CancelledError) as exc:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import importlib.util
 import json
 import os
@@ -40,7 +39,6 @@ _WHOLE_BYTES = 1_500_000  # what is no larger is read to its end; below what may
 Read = Callable[[int, int], bytes]
 
 
-@functools.cache
 def _missing() -> tuple[str, ...]:
     return tuple(name for name in _NEEDED if importlib.util.find_spec(name) is None)
 

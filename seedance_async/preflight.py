@@ -4,6 +4,7 @@ Joins the looks with the rules. Decides nothing about when: whoever submits does
 """
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -55,7 +56,8 @@ class Preflight:
         return not self.violations
 
 
-_Found = MediaInfo | Violation | None  # None for an asset that may be used
+# None for an asset that may be used, and for a file that is there, and no more known of it.
+_Found = MediaInfo | Violation | None
 
 
 @attrs.frozen
@@ -91,39 +93,32 @@ class Preflights:
         self._kept: dict[str | local.Stamp, _Kept] = {}
         self._busy: dict[str, anyio.Event | None] = {}
 
-    async def check(self, request: VideoRequest) -> None:
+    async def check(self, request: VideoRequest, *, local_only: bool = False) -> None:
         """Look at a request's media.
 
         Raises:
             InvalidRequest: Rules are broken, all of them in ``violations``.
             MediaError: The extra ``media`` is not installed.
         """
-        preflight = await self.look(request)
+        preflight = await self.look(request, local_only=local_only)
         if not preflight.ok:
             raise InvalidRequest(preflight.violations)
 
-    async def check_local(self, request: VideoRequest) -> None:
-        """Look at those of a request's media that are local files, if the extra is there.
-
-        Raises:
-            InvalidRequest: As ``check``.
-        """
-        paths = request.local_media()
-        if paths and is_available():
-            preflight = await self._look_at(request, tuple(paths.items()))
-            if not preflight.ok:
-                raise InvalidRequest(preflight.violations)
-
-    async def look(self, request: VideoRequest) -> Preflight:
+    async def look(self, request: VideoRequest, *, local_only: bool = False) -> Preflight:
         """Look at a request's media, and say what is wrong with them.
+
+        Args:
+            request: The request.
+            local_only: Whether to look at local files alone; then without the extra as well, which
+                tells no more than that they are there.
 
         Raises:
             MediaError: The extra ``media`` is not installed.
             SeedanceError: The asset library cannot be asked.
         """
-        return await self._look_at(request, tuple(request.media()))
-
-    async def _look_at(self, request: VideoRequest, places: Sequence[tuple[str, str]]) -> Preflight:
+        places = tuple(request.local_media().items() if local_only else request.media())
+        if not local_only and request.local_media():
+            self._ready()  # or say what is missing
         seen = await together(self._once, [reference for _, reference in places], len(places))
         found = {place: each for (place, _), each in zip(places, seen, strict=True)}
         media = {place: each for place, _ in places if isinstance(each := found[place], MediaInfo)}
@@ -135,9 +130,12 @@ class Preflights:
         broken = rules.violations(media, waive=request.waive, stage=Stage.MEDIA)
         return Preflight(request=request, media=media, violations=(*unseen, *broken))
 
-    async def look_at_all(self, requests: Sequence[VideoRequest]) -> Sequence[Preflight]:
+    async def look_at_all(
+        self, requests: Sequence[VideoRequest], *, local_only: bool = False
+    ) -> Sequence[Preflight]:
         """Look at many requests, some at a time; as ``look``."""
-        return await together(self.look, requests, _AT_ONCE)
+        look = functools.partial(self.look, local_only=local_only)
+        return await together(look, requests, _AT_ONCE)
 
     async def close(self) -> None:
         """End what looks."""
@@ -153,6 +151,8 @@ class Preflights:
                 stamp = await asyncio.to_thread(local.stamp, path)
             except (OSError, ValueError) as exc:
                 return Violation(_READABLE, "", local.unreadable(reference, exc))
+            if not is_available():
+                return None
             looker = self._ready()
             return await self._remembered(stamp, lambda: _readable(looker.look(path)))
 

@@ -3,8 +3,6 @@
 Opens nothing and publishes nothing.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import json
 import mimetypes
@@ -107,7 +105,7 @@ class Publication:
     until: dt.datetime | None
 
     @classmethod
-    def of(cls, published: Published, began: dt.datetime) -> Publication:
+    def of(cls, published: Published, began: dt.datetime) -> "Publication":
         """Take what a publisher gave that *began* then."""
         lifetime_s = published.lifetime_s
         until = None if lifetime_s is None else began + dt.timedelta(seconds=lifetime_s)
@@ -126,7 +124,7 @@ class Publication:
         return json.dumps([self.reference, self.lifetime_s, until])
 
     @classmethod
-    def load(cls, text: str) -> Publication | None:
+    def load(cls, text: str) -> "Publication | None":
         """Read what ``dump`` spelled; None for what cannot be read."""
         try:
             reference, lifetime_s, until = json.loads(text)

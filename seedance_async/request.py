@@ -10,7 +10,8 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol, cast
+from pathlib import PurePath
+from typing import Any, cast
 
 import attrs
 
@@ -19,22 +20,13 @@ from seedance_async.errors import InvalidRequest, Violation
 from seedance_async.rules import AspectRatio, Model, Stage
 
 
-class _HasPath(Protocol):
-    """``os.PathLike[str]``; the core does without ``os``."""
-
-    def __fspath__(self) -> str: ...
-
-
 # The converters' arguments are typed as callers should see them; what callers do is another thing.
-def _media(given: str | _HasPath | None) -> str | None:
+def _media(given: str | PurePath | None) -> str | None:
     """Spell a path; leave all else as it is, for the rules to judge."""
-    value: Any = given
-    path = value.__fspath__() if hasattr(value, "__fspath__") else None
-    spelled: str | None = references.spelled(path) if isinstance(path, str) else value
-    return spelled
+    return references.spelled(str(given)) if isinstance(given, PurePath) else given
 
 
-def _entries(given: Iterable[str | _HasPath] | None) -> tuple[str, ...]:
+def _entries(given: Iterable[str | PurePath] | None) -> tuple[str, ...]:
     """Freeze a list; leave what is none as it is, for the rules to name."""
     value: Any = given
     if value is None:

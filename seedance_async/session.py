@@ -280,8 +280,12 @@ class SeedanceSession:
     def _check_of(self, preflight: bool | None) -> Callable[[VideoRequest], Awaitable[None]] | None:
         """Give what looks at a request before it is sent."""
         if preflight is None:
-            return self._preflights.check_local
+            return self._check_local
         return self._preflights.check if preflight else None
+
+    async def _check_local(self, request: VideoRequest) -> None:
+        if request.local_media():
+            await self._preflights.check(request, local_only=True)
 
     @contextlib.contextmanager
     def _operation(self, task_id: str | None = None) -> Iterator[None]:
@@ -421,8 +425,15 @@ class SeedanceSession:
             raise InvalidRequest(looked.violations)
         return looked.media
 
-    async def preflight_all(self, requests: Iterable[VideoRequest]) -> Sequence[Preflight]:
+    async def preflight_all(
+        self, requests: Iterable[VideoRequest], *, local_only: bool = False
+    ) -> Sequence[Preflight]:
         """Look at the media of many requests, each distinct one once, some at a time.
+
+        Args:
+            requests: The requests.
+            local_only: Whether to look at local files alone, as ``submit`` does by itself: without
+                the extra no more than that they are there.
 
         Returns:
             What was found of each request, in order; nothing is raised for a broken rule.
@@ -434,7 +445,7 @@ class SeedanceSession:
         for request in listed:
             _check_type("request", request, VideoRequest)
         with self._operation():
-            return await self._preflights.look_at_all(listed)
+            return await self._preflights.look_at_all(listed, local_only=local_only)
 
     def task(self, task_id: str) -> VideoTask:
         """Take up a task by its id, in this process or another; sends nothing.

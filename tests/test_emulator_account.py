@@ -286,11 +286,12 @@ NOW = dt.datetime(2026, 3, 30, 14, 21, 58, tzinfo=dt.UTC)
 
 def register(library: Library, now: float = 0.0) -> str:
     url = "https://example.com/1.png"
-    return library.register(kind="Image", url=url, name=None, now=now, created_at=NOW).id
+    body = {"assetType": "Image", "url": url}
+    return library.register(body, fetchable=True, now=now, created_at=NOW).id
 
 
 def test_an_asset_is_active_after_its_review() -> None:
-    library = Library(Random(0))
+    library = Library(Random(0), chance=Random(1))
     asset = library.find(register(library, 5.0))
     assert asset is not None
     assert asset.id.startswith("asset-20260330142158-")
@@ -300,7 +301,7 @@ def test_an_asset_is_active_after_its_review() -> None:
 
 
 def test_only_active_or_unknown_assets_may_be_referred_to() -> None:
-    library = Library(Random(0))
+    library = Library(Random(0), chance=Random(1))
     ready, gone, fresh = register(library), register(library), register(library, 50.0)
     library.delete(gone)
     given = {"reference_images": [f"asset://{name}" for name in (ready, gone, fresh, "other")]}
@@ -312,15 +313,31 @@ def test_only_active_or_unknown_assets_may_be_referred_to() -> None:
 
 
 def test_a_deleted_asset_is_gone_for_good() -> None:
-    library = Library(Random(0))
+    library = Library(Random(0), chance=Random(1))
     asset_id = register(library)
     assert library.delete(asset_id)
     assert library.find(asset_id) is None
     assert not library.delete(asset_id)
 
 
+def test_what_is_rejected_or_cannot_be_fetched_fails_its_review() -> None:
+    rejected = Library(Random(0), chance=Random(1), rejections=lambda body: "1.png" in body["url"])
+    by_chance = [Library(Random(0), chance=Random(1), rejections=0.5) for _ in range(2)]
+    asset = rejected.find(register(rejected))
+    assert asset is not None
+    assert (asset.status(9.9), asset.status(10.0)) == ("Processing", "Failed")
+    (violation,) = rejected.violations({"first_image": f"asset://{asset.id}"}, 10.0)
+    assert violation.message == "is an asset that failed its review"
+    lost = Library(Random(0), chance=Random(1))
+    body = {"assetType": "Image", "url": "https://example.com"}
+    assert lost.register(body, fetchable=False, now=0.0, created_at=NOW).rejected
+    draws = [[each._rejects({}) for _ in range(20)] for each in by_chance]
+    assert draws[0] == draws[1]
+    assert 0 < sum(draws[0]) < 20
+
+
 def test_the_library_keeps_the_latest() -> None:
-    library = Library(Random(0), max_assets=3)
+    library = Library(Random(0), chance=Random(1), max_assets=3)
     ids = [register(library) for _ in range(5)]
     assert [library.find(asset_id) is not None for asset_id in ids] == [False] * 2 + [True] * 3
 

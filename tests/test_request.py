@@ -73,7 +73,7 @@ def test_a_string_in_place_of_a_list_is_named() -> None:
 
 def test_an_entry_of_a_list_is_named_by_its_place() -> None:
     with pytest.raises(InvalidRequest) as caught:
-        VideoRequest(**PRO, reference_images=["asset://a", "b.png"])
+        VideoRequest(**PRO, reference_images=["asset://a", "data:b"])
     assert caught.value.violations[0].field == "reference_images[1]"
 
 

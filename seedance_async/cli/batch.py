@@ -33,6 +33,8 @@ def batch(
     on_unknown: OnUnknown = "leave",
     journal: str | None = None,
     timeout: float = WAIT_S,
+    publish: str | None = None,
+    review: Flag = False,
     emulate: Flag = False,
     speed: float | None = None,
 ) -> int:
@@ -57,13 +59,18 @@ def batch(
         The record of jobs, a file or a folder; in the folder of the videos if not given.
     timeout
         Seconds from a job's submission to its end; the task lives on.
+    publish
+        Where the provider can fetch local files from: s3://bucket/prefix. With --emulate the
+        emulator takes them.
+    review
+        Have local files pass the asset library's review, as images with faces must.
     emulate
         Ask an emulator in this process: no key, no money, test pictures.
     speed
         With --emulate: how many times as fast as real; 60 if not given.
     """
     terminal = Terminal()
-    service = Service.of(emulate, speed)
+    service = Service.of(emulate, speed, publish=publish, review=review)
     check_max_in_flight(max_in_flight)
     videos = folder.at_home(out)
     mixed = journals.check_unmixed(videos, emulated=emulate)
@@ -77,8 +84,9 @@ def batch(
         file_names=_checked(file_names),
         on_unknown=on_unknown,
         skip_invalid=skip_invalid,
+        media_root=None if jobs == manifest.STDIN else folder.at_home(jobs).parent,
     )
-    read = manifest.read(jobs, checks_hosts=service.checks_hosts)
+    read = manifest.read(jobs, checks_hosts=service.checks_hosts, takes_files=service.takes_files)
     complain(read, terminal, skip_invalid=skip_invalid)
     if mixed:
         terminal.say(mixed, style="yellow")

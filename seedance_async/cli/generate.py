@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from seedance_async.cli import exits, journals
+from seedance_async.cli import exits, journals, publishing
 from seedance_async.cli.making import Making, Order, all_faults
 from seedance_async.cli.options import (
     WAIT_S,
@@ -44,6 +44,8 @@ def generate(
     on_unknown: OnUnknown = "leave",
     journal: str | None = None,
     timeout: float = WAIT_S,
+    publish: str | None = None,
+    review: Flag = False,
     emulate: Flag = False,
     speed: float | None = None,
 ) -> int:
@@ -62,7 +64,8 @@ def generate(
     generate_audio
         Whether the video has a sound track.
     first_image
-        The first frame; not together with references.
+        The first frame, a URL, asset://ID, or with --publish a file; not together with
+        references.
     last_image
         The last frame; only with a first.
     reference_image
@@ -85,12 +88,17 @@ def generate(
         The record of jobs, a file or a folder; in the folder of the video if not given.
     timeout
         Seconds to wait at the most after the submission; the task lives on.
+    publish
+        Where the provider can fetch local files from: s3://bucket/prefix. With --emulate the
+        emulator takes them.
+    review
+        Have local files pass the asset library's review, as images with faces must.
     emulate
         Ask an emulator in this process: no key, no money, test pictures.
     speed
         With --emulate: how many times as fast as real; 60 if not given.
     """
-    service = Service.of(emulate, speed)
+    service = Service.of(emulate, speed, publish=publish, review=review)
     target = Target.of(out)
     _check_unmixed(target, out, emulated=emulate)
     placed = journals.place(journal, target.folder, emulated=emulate)
@@ -98,7 +106,7 @@ def generate(
         journals.check_whole(journal, placed, target.folder)
     order = Order(
         request=_request(
-            checks_hosts=service.checks_hosts,
+            service,
             model=model,
             prompt=prompt,
             duration=duration,
@@ -137,11 +145,11 @@ def _checked(key: str | None) -> str | None:
     return key
 
 
-def _request(*, checks_hosts: bool, **fields: Any) -> VideoRequest:
+def _request(service: Service, **fields: Any) -> VideoRequest:
     try:
         request = VideoRequest(**fields)
-        if checks_hosts:
-            request.check_submission()
+        request.check_submission(hosts=service.checks_hosts, takes_files=service.takes_files)
     except InvalidRequest as invalid:
-        raise exits.CannotStart(all_faults(invalid)) from invalid
+        told = InvalidRequest(publishing.in_our_words(invalid.violations))
+        raise exits.CannotStart(all_faults(told)) from invalid
     return request

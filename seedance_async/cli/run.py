@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import attrs
 
-from seedance_async.cli import exits, folder, past, rest, results, trouble
+from seedance_async.cli import exits, files, folder, past, rest, results, trouble
 from seedance_async.cli.complaints import complain
 from seedance_async.cli.interrupt import stoppable, stopping
 from seedance_async.cli.left import Asked
@@ -51,6 +51,7 @@ class Order:
         file_names: How the files are named.
         on_unknown: What becomes of jobs that an earlier run left unknown.
         skip_invalid: Whether the valid jobs are sent though others are invalid.
+        media_root: Where relative paths of local files start; None for the current folder.
     """
 
     out: Path
@@ -60,6 +61,7 @@ class Order:
     file_names: str
     on_unknown: OnUnknown
     skip_invalid: bool
+    media_root: Path | None
 
 
 @attrs.define
@@ -81,9 +83,11 @@ class Run:
         started = time.monotonic()
         journal = SqliteJournal(self.order.journal)
         with stoppable(self._say_stopping) as stop, trouble.told_once(self.terminal):
-            async with self.service.session(journal=journal) as session:
+            root = self.order.media_root
+            async with self.service.session(journal=journal, media_root=root) as session:
                 folder.prepare(self.order.out)
                 await self._look_back(journal)
+                await self._look_at_files(session)
                 with self._results() as file:
                     self._say_start()
                     try:
@@ -111,13 +115,22 @@ class Run:
             return
         first = next(line for line in self.manifest.invalid if line.number not in known)
         try:
-            complain(
-                self.manifest, self.terminal, skip_invalid=self.order.skip_invalid, known=known
-            )
+            self._complain(known)
         finally:
             shown = look(journal.path, first.key or "KEY")
             what = "Give such a line a new key (a new job, paid for), or put it back as it was."
             self.terminal.say(f"{what}\nWhat a key stands for: {shown}")
+
+    async def _look_at_files(self, session: SeedanceSession) -> None:
+        """See that the local files of what is to be sent can be used."""
+        known = [line.number for line in self.manifest.invalid]
+        resubmits = self.order.on_unknown == "resubmit"
+        self.manifest = await files.checked(session, self.manifest, self.past, resubmits=resubmits)
+        self._complain(known)
+
+    def _complain(self, known: Sequence[int]) -> None:
+        """Complain of invalid lines but the *known* ones, and go on without them."""
+        complain(self.manifest, self.terminal, skip_invalid=self.order.skip_invalid, known=known)
         valid = zip(self.manifest.lines, self.past.keys, strict=True)
         keys = tuple(None if line.faults else key for line, key in valid)
         self.past = attrs.evolve(self.past, keys=keys)

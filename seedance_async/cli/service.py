@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import attrs
 
 import seedance_async
-from seedance_async.account import address
-from seedance_async.cli import folder, trouble
+from seedance_async.account import Account, address
+from seedance_async.cli import folder, publishing, trouble
 from seedance_async.cli.exits import CannotStart
 from seedance_async.errors import AuthenticationError, JournalError
 from seedance_async.journal import SqliteJournal
@@ -25,14 +26,26 @@ class Service:
         emulate: Whether to emulate it.
         speed: Emulated seconds in a real one, more than 0.
         may_emulate: Whether the command has an option for it.
+        publish: Where local files are published; None for nowhere, but with *emulate*, where the
+            emulator takes them.
+        review: Whether they go through the asset library.
     """
 
     emulate: bool = False
     speed: float = DEFAULT_SPEED
     may_emulate: bool = False
+    publish: str | None = None
+    review: bool = False
 
     @classmethod
-    def of(cls, emulate: bool, speed: float | None) -> Service:
+    def of(
+        cls,
+        emulate: bool,
+        speed: float | None,
+        *,
+        publish: str | None = None,
+        review: bool = False,
+    ) -> Service:
         """Take the options of a command.
 
         Raises:
@@ -40,8 +53,20 @@ class Service:
         """
         if speed is not None and not emulate:
             raise CannotStart("--speed goes only with --emulate: the provider has its own speed")
-        emulated_speed = DEFAULT_SPEED if speed is None else speed
-        return cls(emulate=emulate, speed=emulated_speed, may_emulate=True)
+        publishing.check(publish, review=review, emulate=emulate)
+        return cls(
+            emulate=emulate,
+            speed=DEFAULT_SPEED if speed is None else speed,
+            may_emulate=True,
+            # A rehearsal leaves nothing in a bucket.
+            publish=publishing.EMULATOR if emulate else publish,
+            review=review,
+        )
+
+    @property
+    def takes_files(self) -> bool:
+        """Whether local files may stand in a request."""
+        return self.publish is not None
 
     @property
     def checks_hosts(self) -> bool:
@@ -75,6 +100,7 @@ class Service:
         limits: seedance_async.Limits | None = None,
         journal: SqliteJournal | None = None,
         instead: str = "",
+        media_root: Path | None = None,
     ) -> AsyncIterator[seedance_async.SeedanceSession]:
         """Open a session, and its journal, which is closed behind it.
 
@@ -82,12 +108,13 @@ class Service:
             limits: How much at once; None takes the library's own.
             journal: Where jobs are written down; None is for what makes no jobs.
             instead: What may be done where another process has the journal, besides waiting.
+            media_root: Where relative paths of local files start; None for the current folder.
 
         Raises:
             CannotStart: There is no key, no usable address, no emulator, or no journal to be had.
         """
         async with contextlib.AsyncExitStack() as stack:
-            session = await self._made(stack, limits, journal)
+            session = await self._made(stack, limits, journal, media_root)
             if journal is not None:
                 folder.prepare(journal.path.parent)
                 await stack.enter_async_context(_opened(journal, instead))
@@ -102,11 +129,24 @@ class Service:
         stack: contextlib.AsyncExitStack,
         limits: seedance_async.Limits | None,
         journal: SqliteJournal | None,
+        media_root: Path | None,
     ) -> seedance_async.SeedanceSession:
+        key, url = None, None
         if self.emulate:
-            return await self._emulated(stack, journal)
+            key, url = await self._emulated(stack)
         try:
-            return seedance_async.SeedanceSession(limits=limits, journal=journal)
+            account = Account.of(key, url)
+            publisher = self.publish and publishing.publisher_of(
+                self.publish, account.base_url, account.api_key, review=self.review
+            )
+            return seedance_async.SeedanceSession(
+                account.api_key,
+                base_url=account.base_url,
+                limits=limits,
+                journal=journal,
+                publisher=publisher or None,
+                media_root=media_root,
+            )
         except AuthenticationError as error:
             # The library speaks of its own argument as well.
             wrong = error.message.partition(" or pass")[0]
@@ -117,9 +157,8 @@ class Service:
             wrong = str(error).replace("base_url (or SEEDANCE_BASE_URL)", "SEEDANCE_BASE_URL")
             raise CannotStart(wrong) from error
 
-    async def _emulated(
-        self, stack: contextlib.AsyncExitStack, journal: SqliteJournal | None
-    ) -> seedance_async.SeedanceSession:
+    async def _emulated(self, stack: contextlib.AsyncExitStack) -> tuple[str, str]:
+        """Start an emulator, and give its key and its address."""
         from seedance_async.emulator import Emulator  # noqa: PLC0415 -- aiohttp's server is heavy
 
         try:
@@ -127,9 +166,7 @@ class Service:
             await stack.enter_async_context(emulator)
         except (ImportError, OSError, ValueError) as error:
             raise CannotStart(str(error)) from error
-        return seedance_async.SeedanceSession(
-            emulator.api_key, base_url=emulator.base_url, journal=journal
-        )
+        return emulator.api_key, emulator.base_url
 
 
 @contextlib.asynccontextmanager
