@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import anyio
 import attrs
+import av
 import pytest
 from aiohttp import web
 from cancelling import Work, kinds
@@ -25,6 +26,7 @@ from seedance_async import (
     InvalidRequest,
     JobState,
     LocalFile,
+    MediaInfo,
     MediaKind,
     MemoryJournal,
     OutcomeStatus,
@@ -564,16 +566,51 @@ async def local(emulator: Emulator) -> AsyncIterator[SeedanceSession]:
         yield opened
 
 
-async def test_local_frames_become_a_video(
-    local: SeedanceSession, picture: Callable[..., Path], home: Path
+def colours(path: Path) -> tuple[tuple[int, ...], ...]:
+    """Give the colours in the middle of the first and the last picture of a film."""
+    with av.open(str(path)) as film:
+        shown = [frame.to_image() for frame in film.decode(video=0)]
+    return tuple(
+        each.getpixel((each.width // 2, each.height // 2)) for each in shown[:: len(shown) - 1]
+    )
+
+
+@pytest.mark.parametrize("reviewed", [False, True])
+async def test_local_frames_become_a_video_that_begins_and_ends_with_them(
+    emulator: Emulator, home: Path, reviewed: bool
 ) -> None:
-    picture(1, size=(400, 800)), picture(2, size=(400, 800))
-    video = await local.generate(frames("1.png", "2.png", aspect_ratio="adaptive"))
-    path = await video.download("cat.mp4")
+    red, blue = (200, 30, 30), (30, 30, 200)
+    for name, colour in (("first.jpg", red), ("last.webp", blue)):
+        Image.new("RGB", (400, 800), colour).save(home / name)
+    session = (
+        reviewing(emulator)
+        if reviewed
+        else SeedanceSession(
+            emulator.api_key, base_url=emulator.base_url, publisher=emulator.publisher
+        )
+    )
+    async with session:
+        video = await session.generate(frames("first.jpg", "last.webp", aspect_ratio="adaptive"))
+        path = await video.download("cat.mp4")
+    info = await media_of(path)
+    assert (info.kind, info.container, info.width) == (MediaKind.VIDEO, "mp4", 480)
+    assert info.height == 960
+    for shown, meant in zip(colours(path), (red, blue), strict=True):
+        assert max(abs(a - b) for a, b in zip(shown, meant, strict=True)) < 25
+
+
+async def media_of(path: Path) -> MediaInfo:
     looker = Looker()
-    info = await looker.look(path)
-    await looker.close()
-    assert (info.kind, info.container) == (MediaKind.VIDEO, "mp4")
+    try:
+        return await looker.look(path)
+    finally:
+        await looker.close()
+
+
+async def test_the_emulator_takes_any_bytes_for_a_frame(local: SeedanceSession, home: Path) -> None:
+    (home / "a.png").write_bytes(b"\x89PNG, and no more")
+    video = await local.generate(frames("a.png"), preflight=False)
+    assert (await media_of(await video.download("a.mp4"))).duration_s == pytest.approx(5, abs=0.1)
 
 
 async def test_the_emulator_fails_what_it_cannot_fetch(

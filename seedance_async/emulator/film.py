@@ -53,6 +53,7 @@ _RIDGE_PX = 140
 _MARGIN_PX = 24
 _PADDING_PX = 18
 _PROGRESS_PX = 4
+_STILL_FRAMES = 12  # for which a given frame stands, and for as many more it fades
 _PROMPT_SHARE = 0.4
 _TEXT_SIZES_PX = (32, 27, 23, 20)
 _CAPTION_PX = 17
@@ -83,6 +84,10 @@ class Film:
     audio: bool
     caption: tuple[str, ...]
     """Settings to show in small letters, in this order."""
+    first_frame: bytes | None = attrs.field(default=None, repr=False)
+    """An image file that the film begins with; what cannot be read is not shown."""
+    last_frame: bytes | None = attrs.field(default=None, repr=False)
+    """One that it ends with, likewise."""
 
     @property
     def size_px(self) -> tuple[int, int]:
@@ -184,15 +189,41 @@ def _pictures(film: Film, typecase: lettering.Typecase) -> Iterator[av.VideoFram
         plane.crop((0, 0, into.line_size, into.height))
         for plane, into in zip(_planes(_sky(film)), padded, strict=True)
     ]
-    for number in range(film.duration_s * FRAMES_PER_S):
+    first, last = (_still(film, frame) for frame in (film.first_frame, film.last_frame))
+    count = film.duration_s * FRAMES_PER_S
+    for number in range(count):
         planes = [plane.copy() for plane in sky]
         for layer in layers:
             layer.show(planes, number / FRAMES_PER_S)
+        for still, frames_away in ((first, number), (last, count - 1 - number)):
+            share = min(2 - frames_away / _STILL_FRAMES, 1.0)
+            if still is not None and share > 0:
+                shown = zip(planes, still, strict=True)
+                planes = [Image.blend(plane, over, share) for plane, over in shown]
         frame = av.VideoFrame(width, height, "yuv420p")
         frame.pts, frame.time_base = number, Fraction(1, FRAMES_PER_S)
         for plane, into in zip(planes, frame.planes, strict=True):
             into.update(plane.tobytes())
         yield frame
+
+
+def _still(film: Film, content: bytes | None) -> list[Image.Image] | None:
+    """Cut an image file to the film's shape, for its planes."""
+    if content is None:
+        return None
+    width, height = film.size_px
+    try:
+        picture = Image.open(io.BytesIO(content))
+        picture.draft("RGB", film.size_px)
+        upright = ImageOps.exif_transpose(picture).convert("RGB")
+        fitted = ImageOps.fit(upright, film.size_px)
+    except Exception:  # noqa: BLE001 - a stranger's file may raise anything
+        return None
+    padded = av.VideoFrame(width, height, "yuv420p").planes
+    return [
+        plane.crop((0, 0, into.line_size, into.height))
+        for plane, into in zip(_planes(fitted), padded, strict=True)
+    ]
 
 
 def _chance(film: Film, purpose: str) -> random.Random:

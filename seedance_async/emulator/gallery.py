@@ -20,6 +20,8 @@ import attrs
 
 from seedance_async.emulator.order import Order
 
+#: The image files of a first and a last frame.
+Stills = tuple[bytes | None, bytes | None]
 CACHE_BYTES = 128 * 2**20
 _WORKERS = 2
 _NEEDED_MODULES = ("av", "PIL")
@@ -51,9 +53,9 @@ class Gallery:
         self._making: dict[object, asyncio.Future[Piece]] = {}
         self._threads: ThreadPoolExecutor | None = None
 
-    async def film(self, order: Order) -> Piece:
-        """Give the film of *order*, an MP4."""
-        return await self._piece(order, functools.partial(_film, order))
+    async def film(self, order: Order, stills: Stills = (None, None)) -> Piece:
+        """Give the film of *order*, an MP4 that begins and ends with *stills*."""
+        return await self._piece(order, functools.partial(_film, order, stills))
 
     async def image(self, width_px: int, height_px: int) -> Piece:
         """Give an image of that size, a PNG."""
@@ -115,7 +117,7 @@ def require_extra() -> None:
         )
 
 
-def _film(order: Order) -> bytes:
+def _film(order: Order, stills: Stills) -> bytes:
     from seedance_async.emulator import film  # noqa: PLC0415 - needs the extra
 
     return film.render(
@@ -125,6 +127,8 @@ def _film(order: Order) -> bytes:
             width_over_height=order.width_over_height,
             audio=order.audio,
             caption=order.caption,
+            first_frame=stills[0],
+            last_frame=stills[1],
         )
     )
 

@@ -33,8 +33,9 @@ from seedance_async.emulator.gallery import Gallery, Piece
 from seedance_async.emulator.mishaps import Call
 from seedance_async.emulator.order import Order
 from seedance_async.emulator.responses import Refusal, file_answer, json_answer
-from seedance_async.emulator.shelf import MAX_FILE_BYTES, Shelf, Shelved
+from seedance_async.emulator.shelf import MAX_FILE_BYTES, Shelf, Shelved, ratio_of
 from seedance_async.emulator.spoiling import Reply, Scene
+from seedance_async.references import ASSET_SCHEME
 
 MAX_BODY_BYTES = 2**20
 #: The published advice on how often to ask. Source: the contract.
@@ -278,7 +279,7 @@ class Service:
             slow_s=plan.slow_s,
             retry_after_s=plan.retry_after_s,
             elsewhere=self.other_url + request.raw_path,
-            whole=(await self.gallery.film(task.order)).content if task and is_part else b"",
+            whole=(await self._film(task)).content if task and is_part else b"",
             other=self._result(other, now) if other else None,
         )
 
@@ -314,7 +315,7 @@ class Service:
         try:
             lost = next((field for field, url in media if not self._is_there(url, now)), None)
             failure = None if lost is None else f"{lost} cannot be fetched"
-            return self.account.create(Order.of(given), now, body=body, failure=failure), now
+            return self.account.create(self._order(given), now, body=body, failure=failure), now
         except TooMany as full:
             wait_s = math.ceil(full.wait_s / self.speed)
             headers: dict[str, str] = {}
@@ -323,6 +324,17 @@ class Service:
             when = f"in {wait_s} s" if self.retry_after else "later"
             message = f"too many {full.what}: try again {when}"
             raise Refusal(429, answers.error(message), headers) from None
+
+    def _order(self, given: Mapping[str, Any]) -> Order:
+        first, last = (self._shelf_name(self._source(given.get(field))) for field in rules.FRAMES)
+        shown = None if first is None else self._shelf.find(first)
+        ratio = None if shown is None else shown.ratio
+        return Order.of(given, stills=(first, last), first_ratio=ratio)
+
+    async def _film(self, task: Task) -> Piece:
+        shelved = (name and self._shelf.find(name) for name in task.order.stills)
+        first, last = (file.piece.content if file else None for file in shelved)
+        return await self.gallery.film(task.order, (first, last))
 
     async def _query(self, request: web.Request) -> web.Response:
         self._authenticate(request)
@@ -384,7 +396,7 @@ class Service:
             raise Refusal(404, answers.error("there is no such video"))
         if now >= task.ends_s + self.video_ttl_s:
             raise Refusal(410, answers.error("the video has expired"))
-        answer = file_answer(request, await self.gallery.film(task.order), "video/mp4")
+        answer = file_answer(request, await self._film(task), "video/mp4")
         self._downloads += request.method == hdrs.METH_GET
         return answer
 
@@ -402,8 +414,12 @@ class Service:
             content += chunk
             if len(content) > MAX_FILE_BYTES:
                 raise Refusal(413, answers.error(f"files have at most {MAX_FILE_BYTES:,} bytes"))
+        piece = Piece.of(bytes(content))
         file = Shelved(
-            Piece.of(bytes(content)), request.content_type, self.clock() + self.video_ttl_s
+            piece=piece,
+            content_type=request.content_type,
+            until_s=self.clock() + self.video_ttl_s,
+            ratio=await asyncio.to_thread(ratio_of, piece.content),
         )
         self._shelf.put(request.match_info["name"], file)
         return json_answer({"lifetime_s": self.video_ttl_s / self.speed}, 201)
@@ -418,9 +434,21 @@ class Service:
 
     def _is_there(self, reference: object, now: float) -> bool:
         """Tell whether media can be fetched: those that should be here; others are believed in."""
+        name = self._shelf_name(reference)
+        return name is None or self._shelf.has(name, now)
+
+    def _shelf_name(self, url: object) -> str | None:
+        """Give what a URL calls a file on the shelf; None where it is none of these."""
         files = f"{self.base_url}{FILES_PATH}/"
-        is_ours = isinstance(reference, str) and reference.startswith(files)
-        return not is_ours or self._shelf.has(str(reference).removeprefix(files), now)
+        is_ours = isinstance(url, str) and url.startswith(files)
+        return str(url).removeprefix(files) if is_ours else None
+
+    def _source(self, reference: object) -> object:
+        """Give where an asset came from; anything else as it is."""
+        if not isinstance(reference, str) or not reference.startswith(ASSET_SCHEME):
+            return reference
+        asset = self.library.find(reference.removeprefix(ASSET_SCHEME))
+        return None if asset is None else asset.url
 
     def _video_url(self, task_id: str) -> str:
         return f"{self.base_url}{VIDEOS_PATH}/{task_id}.mp4?signature={self._signature(task_id)}"

@@ -49,10 +49,24 @@ class Order:
     audio: bool
     frames: int
     references: int
+    stills: tuple[str | None, str | None] = (None, None)
+    """The files on the shelf that it begins and ends with."""
 
     @classmethod
-    def of(cls, given: Mapping[str, Any]) -> Order:
-        """Read the order out of the *given* fields."""
+    def of(
+        cls,
+        given: Mapping[str, Any],
+        *,
+        stills: tuple[str | None, str | None] = (None, None),
+        first_ratio: float | None = None,
+    ) -> Order:
+        """Read the order out of the *given* fields.
+
+        Args:
+            given: The fields.
+            stills: First and last frame, where they are on the shelf.
+            first_ratio: The shape of the first image, width to height, where it is known here.
+        """
         named = [field for field, _ in rules.media_references(given)]
         frames = sum(field in rules.FRAMES for field in named)
         ratio = _text(given.get("aspect_ratio", rules.DEFAULTS["aspect_ratio"]))
@@ -61,10 +75,11 @@ class Order:
             prompt=_text(given.get("prompt"))[:MAX_PROMPT_CHARACTERS],
             duration_s=_duration_s(given.get("duration")),
             aspect_ratio=ratio,
-            width_over_height=_width_over_height(ratio, given),
+            width_over_height=_width_over_height(ratio, given, first_ratio),
             audio=given.get("generate_audio", rules.DEFAULTS["generate_audio"]) is not False,
             frames=frames,
             references=len(named) - frames,
+            stills=stills,
         )
 
     @property
@@ -107,9 +122,9 @@ def _duration_s(value: Any) -> int:
     return min(max(value, 1), MAX_DURATION_S)
 
 
-def _width_over_height(ratio: str, given: Mapping[str, Any]) -> float:
+def _width_over_height(ratio: str, given: Mapping[str, Any], first_ratio: float | None) -> float:
     if ratio == rules.AspectRatio.ADAPTIVE:
-        adaptive = _first_image_ratio(given)
+        adaptive = _first_image_ratio(given) if first_ratio is None else _bounded(first_ratio)
         if adaptive is not None:
             return adaptive
     width, _, height = (ratio if ratio in _SIZES_PX else _DEFAULT_RATIO).partition(":")
@@ -129,7 +144,11 @@ def _first_image_ratio(given: Mapping[str, Any]) -> float | None:
         return None
     if match is None or match.end() != len(match.string):
         return None
-    return min(max(int(match[1]) / int(match[2]), _MIN_RATIO), _MAX_RATIO)
+    return _bounded(int(match[1]) / int(match[2]))
+
+
+def _bounded(ratio: float) -> float:
+    return min(max(ratio, _MIN_RATIO), _MAX_RATIO)
 
 
 def _adaptive_size_px(ratio: float) -> tuple[int, int]:

@@ -5,23 +5,42 @@ Takes *now* on the emulator's clock; knows no HTTP.
 
 from __future__ import annotations
 
+import io
 from collections import OrderedDict
 
 import attrs
 
 from seedance_async.emulator.gallery import Piece
 
+_ORIENTATION, _ON_ITS_SIDE = 274, 5  # Source: Exif 2.32, table 4
 MAX_FILE_BYTES = 128 * 2**20
 SHELF_BYTES = 256 * 2**20
 
 
 @attrs.frozen
 class Shelved:
-    """One file: its content, what it was declared as, and until when it is public."""
+    """One file: its content, what it was declared as, and until when it is public.
+
+    ``ratio`` is an image's width to height as it is shown; None for what is none.
+    """
 
     piece: Piece
     content_type: str
     until_s: float
+    ratio: float | None
+
+
+def ratio_of(content: bytes) -> float | None:
+    """Look an image's shape up; None for what is no image. Blocks."""
+    from PIL import Image  # noqa: PLC0415 - needs the extra
+
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            width, height = image.size
+            turned = image.getexif().get(_ORIENTATION, 1) >= _ON_ITS_SIDE
+    except Exception:  # noqa: BLE001 - a stranger's file may raise anything
+        return None
+    return height / width if turned else width / height
 
 
 class Shelf:
