@@ -40,6 +40,7 @@ from seedance_async.together import together
 K = TypeVar("K")
 V = TypeVar("V")
 _AT_ONCE = 4  # uploads; our choice
+_PATIENCE_S = 900.0  # for one of them: what hangs must not keep others waiting for ever; our choice
 _KEPT = 4096
 # An asset may be deleted while we remember it: after so many seconds it is looked at again.
 _ASSET_HOLDS_S = 600.0
@@ -174,7 +175,8 @@ class Files:
     async def _publish(self, publisher: Publisher, file: LocalFile) -> Publication:
         began, what = utc_now(), f"{file.path.name} at {publisher.name}"
         try:
-            published: Any = await publisher.publish(file)
+            with anyio.fail_after(_PATIENCE_S):
+                published: Any = await publisher.publish(file)
         except PublishError:
             raise
         except (Exception, asyncio.CancelledError) as exc:

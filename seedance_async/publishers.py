@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 
 from seedance_async.publication import LocalFile, Published, Publisher
+from seedance_async.watch import check_timeout
 
 #: A function that makes the file at a path public. It may be a coroutine function; others run in
 #: a thread. It gives the URL, or a ``Published`` where that does not hold for ever.
@@ -68,8 +69,8 @@ class AssetPublisher:
     Args:
         publisher: Makes the file public, so that the provider can fetch it for its review: a
             ``Publisher`` or a function of a path.
-        timeout_s: Seconds to wait for a review at the most, above 0; None for ever.
+        timeout_s: Seconds to wait for a review at the most, 0 or more; None for ever.
     """
 
     publisher: Publisher = attrs.field(converter=as_publisher)
-    timeout_s: float | None = 600.0
+    timeout_s: float | None = attrs.field(default=600.0, converter=check_timeout)

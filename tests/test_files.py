@@ -445,6 +445,15 @@ async def test_a_publisher_that_fails_fails_its_jobs_alone(
     assert len(publisher.seen) == 3
 
 
+async def test_a_publisher_that_hangs_is_given_up(
+    session: SeedanceSession, publisher: Counting, picture: Callable[..., Path]
+) -> None:
+    publisher.takes_s = 1e9
+    with pytest.raises(PublishError, match="TimeoutError"):
+        await session.submit(frames(picture()))
+    assert anyio.current_time() == pytest.approx(900, abs=1)
+
+
 async def test_whoever_waits_for_a_file_shares_its_failure(
     session: SeedanceSession, publisher: Counting, picture: Callable[..., Path]
 ) -> None:
