@@ -2,6 +2,7 @@
 
 Decoders are large programs in C that are fed with what strangers made. They run in processes of
 their own, each with one file at a time, ended when it takes too long, and begun anew when it died.
+One that makes a file fit may take more, and ends with it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import contextlib
 import importlib.util
 import json
+import math
 import os
 import subprocess
 import sys
@@ -21,19 +23,43 @@ from typing import IO, Any, cast
 
 import aiohttp
 import anyio
+import attrs
 
 from seedance_async.behind import LOOK_S, Behind, connections
 from seedance_async.errors import MediaError
 from seedance_async.mediainfo import MediaInfo, MediaKind
+from seedance_async.paid import finish
+from seedance_async.remedies import Plan
 
 _PROCESSES = 2
 _NEEDED = ("av", "PIL")
 _START_S = 60.0  # for a machine that is busy; our choice
 # The package may be where only this process looks; behind all else, so that it shadows nothing.
 _PROGRAM = (
-    "import sys; sys.path.append(sys.argv[1]); from seedance_async.media.worker import main; main()"
+    "import sys; sys.path.append(sys.argv[1]); from seedance_async.media.worker import main; "
+    "main(*map(int, sys.argv[2:]))"
 )
 _WHOLE_BYTES = 1_500_000  # what is no larger is read to its end; below what may be fetched
+
+
+@attrs.frozen
+class _Bounds:
+    """What a process may take for one file.
+
+    Attributes:
+        done: What it does, in a word that follows "cannot be".
+        max_s: For how long it is waited for; left alone, it ends itself later than that.
+        addresses_bytes: Libraries take many that they never touch, hence so much more than needed.
+    """
+
+    done: str
+    max_s: float
+    addresses_bytes: int
+
+
+# Our choices.
+_LOOKED_AT = _Bounds("looked at", LOOK_S, 1 << 29)
+_MADE_TO_FIT = _Bounds("made to fit", 120.0, 1 << 31)
 
 #: Gives *count* bytes from *offset*, fewer only at the end. Called in a thread.
 Read = Callable[[int, int], bytes]
@@ -85,6 +111,31 @@ class Looker:
             return await self._look(order, lambda at, count: source[at : at + count])
         return await self._look({"path": os.path.abspath(source)}, None)  # noqa: ASYNC240, PTH100
 
+    async def make_fit(self, source: Path, to: Path, plan: Plan) -> int:
+        """Make of a local file what *plan* says, in a process of its own.
+
+        Args:
+            source: The file, which stays as it is.
+            to: A file that is there, and is written over.
+            plan: What to make.
+
+        Returns:
+            How many pieces of the file were left out since they are damaged.
+
+        Raises:
+            MediaError: It cannot be done.
+            LookingFailed: It is us who cannot do it.
+        """
+        paths = {"path": os.path.abspath(source), "to": os.path.abspath(to)}  # noqa: ASYNC240, PTH100
+        order = {**paths, "plan": attrs.asdict(plan)}
+        async with self._places:
+            process = _Process(_MADE_TO_FIT)
+            try:
+                return int(_unless_problem(await self._do(process, order, None))["damaged"])
+            finally:  # waits: nobody may write to a file that is about to be removed
+                process.kill()
+                await finish(self._gone(process))
+
     async def look_behind(self, url: str) -> MediaInfo:
         """Look at what is behind a public URL, fetching no more of it than needed.
 
@@ -108,20 +159,26 @@ class Looker:
             await self._http.close()
 
     async def _look(self, order: dict[str, Any], read: Read | None) -> MediaInfo:
-        loop = asyncio.get_running_loop()
         async with self._places:
-            process = self._idle.pop() if self._idle else _Process()
+            process = self._idle.pop() if self._idle else _Process(_LOOKED_AT)
             try:
-                answer = await loop.run_in_executor(self._threads, process.look, order, read)
+                answer = await self._do(process, order, read)
                 if process.is_sound and not self._closed:
                     self._idle.append(process)
             finally:  # also where nobody waits any longer
                 if process not in self._idle:
                     self._end(process)
-        if "problem" in answer:
-            raise MediaError(answer["problem"])
-        info = answer["info"]
+        info = _unless_problem(answer)["info"]
         return MediaInfo(**{**info, "kind": MediaKind(info["kind"])})
+
+    async def _do(
+        self, process: _Process, order: dict[str, Any], read: Read | None
+    ) -> dict[str, Any]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, process.do, order, read)
+
+    async def _gone(self, process: _Process) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._threads, process.reap)
 
     def _end(self, process: _Process) -> None:
         """End a process; waiting for its end is a thread's business."""
@@ -135,21 +192,28 @@ class LookingFailed(MediaError):
     """What looks at files does not work here; it says nothing of a file."""
 
 
-class _Process:
-    """One process that looks at files; ``look`` and ``reap`` block, and run in threads."""
+def _unless_problem(answer: dict[str, Any]) -> dict[str, Any]:
+    if "problem" in answer:
+        raise MediaError(answer["problem"])
+    return answer
 
-    def __init__(self) -> None:
+
+class _Process:
+    """One process that looks at files; ``do`` and ``reap`` block, and run in threads."""
+
+    def __init__(self, bounds: _Bounds) -> None:
         self.is_sound = True
+        self._bounds = bounds
         self._lock = threading.Lock()
         self._is_over = False
         self._child: _Child | None = None
 
-    def look(self, order: dict[str, Any], read: Read | None) -> dict[str, Any]:
+    def do(self, order: dict[str, Any], read: Read | None) -> dict[str, Any]:
         late = threading.Event()
         try:
             with self._at_most(_START_S, threading.Event()):
                 child = self._ready()
-            with self._at_most(LOOK_S, late):
+            with self._at_most(self._bounds.max_s, late):
                 return _ask(child, order, read)
         except LookingFailed:
             self.is_sound = False
@@ -157,8 +221,8 @@ class _Process:
         except MediaError as exc:
             problem = str(exc)
         except (OSError, ValueError):  # it is gone
-            late_words = f"takes longer than {LOOK_S} s to look at"
-            problem = late_words if late.is_set() else "makes the program that looks at it crash"
+            how = f"within {self._bounds.max_s:g} s" if late.is_set() else "without a crash"
+            problem = f"cannot be {self._bounds.done} {how}"
         finally:
             if self._is_over:  # perhaps in the very moment of the answer
                 self.is_sound = False
@@ -191,7 +255,7 @@ class _Process:
                 self._child = None
             child = self._child
             if child is None:
-                child = self._child = _Child()
+                child = self._child = _Child(self._bounds)
         child.wait_until_ready()
         return child
 
@@ -212,8 +276,10 @@ class _Process:
 class _Child:
     """``worker`` in a process of its own, without the current folder's modules and our secrets."""
 
-    def __init__(self) -> None:
-        command = [sys.executable, "-P", "-c", _PROGRAM, str(Path(__file__).parent.parent)]
+    def __init__(self, bounds: _Bounds) -> None:
+        alone_s = 2 * math.ceil(bounds.max_s)
+        limits = [str(Path(__file__).parent.parent), str(bounds.addresses_bytes), str(alone_s)]
+        command = [sys.executable, "-P", "-c", _PROGRAM, *limits]
         pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
         try:
             self._process = subprocess.Popen(  # noqa: S603 - ourselves

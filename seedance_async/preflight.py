@@ -22,6 +22,7 @@ from seedance_async.errors import (
 from seedance_async.ledger import Alone
 from seedance_async.looking import Looker, LookingFailed, is_available
 from seedance_async.mediainfo import MediaInfo
+from seedance_async.remedies import remedy
 from seedance_async.request import VideoRequest
 from seedance_async.rules import Stage
 from seedance_async.together import together
@@ -128,7 +129,12 @@ class Preflights:
             if isinstance(each := found[place], Violation) and each.rule not in request.waive
         ]
         broken = rules.violations(media, waive=request.waive, stage=Stage.MEDIA)
-        return Preflight(request=request, media=media, violations=(*unseen, *broken))
+        local_places = request.local_media()
+        helped = (
+            _helped(each, media[each.field]) if each.field in local_places else each
+            for each in broken
+        )
+        return Preflight(request=request, media=media, violations=(*unseen, *helped))
 
     async def look_at_all(
         self, requests: Sequence[VideoRequest], *, local_only: bool = False
@@ -188,6 +194,14 @@ class Preflights:
             return None
         message = f"is an asset that is {asset.status}: only Active ones may be used"
         return Violation(_ACTIVE, "", message)
+
+
+def _helped(broken: Violation, info: MediaInfo) -> Violation:
+    """Offer what can make a local file fit."""
+    words = remedy(broken.rule, info)
+    if words is None:
+        return broken
+    return attrs.evolve(broken, message=f"{broken.message}; {words}")
 
 
 async def _readable(looked: Awaitable[MediaInfo]) -> _Found:

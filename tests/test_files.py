@@ -38,6 +38,7 @@ from seedance_async import (
     SubmissionUnknown,
     VideoFailed,
     VideoRequest,
+    media,
 )
 from seedance_async.emulator import Emulator, EmulatorPublisher
 from seedance_async.looking import Looker
@@ -333,6 +334,17 @@ async def test_local_files_are_looked_at_unless_told_otherwise(
     # What is behind a URL is another matter: nobody asked.
     await session.submit(frames("https://example.invalid/a.png"))
     assert api.count("POST") == 3
+
+
+async def test_what_can_be_made_to_fit_is_told(
+    session: SeedanceSession, picture: Callable[..., Path]
+) -> None:
+    picture(size=(6001, 3000), name="0.jpg")
+    with pytest.raises(InvalidRequest, match=r"6001 x 3000 px.*; media\.fit\(\.\.\.\) can make it"):
+        await session.submit(frames("0.jpg"))
+    fitted = await media.fit("0.jpg")
+    await session.submit(frames(fitted.path))
+    assert bodies[0]["first_image"].endswith(".jpg")
 
 
 async def test_a_look_at_a_local_file_needs_no_publisher_and_sees_changes(

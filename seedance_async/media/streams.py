@@ -48,12 +48,20 @@ def look(file: IO[bytes], size_bytes: int | None, *, is_whole: bool) -> MediaInf
         Problem: It is neither, or broken.
     """
     try:
-        with av.open(
-            file, "r", options=_OPTIONS, metadata_errors="replace", io_open=_no_other_file
-        ) as container:
+        with opened(file) as container:
             return _look(container, size_bytes, is_whole)
     except (av.error.FFmpegError, ValueError, UnicodeError) as exc:
         raise Problem(f"is no image, video or sound that can be read ({_reason(exc)})") from None
+
+
+def opened(file: IO[bytes]) -> Any:
+    """Open a video or a sound, which must not make us open another file."""
+    return av.open(file, "r", options=_OPTIONS, metadata_errors="replace", io_open=_no_other_file)
+
+
+def pictures(container: Any) -> list[Any]:
+    """Give the streams that make it a video, which the cover of a song does not."""
+    return [stream for stream in container.streams.video if not _is_cover(stream)]
 
 
 def _no_other_file(*_: Any) -> Any:
@@ -62,7 +70,7 @@ def _no_other_file(*_: Any) -> Any:
 
 def _look(container: Any, size_bytes: int | None, is_whole: bool) -> MediaInfo:
     name = _container_name(container)
-    videos = [stream for stream in container.streams.video if not _is_cover(stream)]
+    videos = pictures(container)
     if not videos and not container.streams.audio:
         raise Problem("has neither picture nor sound in it")
     is_video = bool(videos)

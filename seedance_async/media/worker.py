@@ -5,30 +5,34 @@
 Says ``{"ready": true}`` first. Then it takes an order a line from stdin, as JSON: ``{"path": ...}``
 for a file that it opens itself, or ``{"size": ..., "is_whole": ...}`` for one that the other side
 reads to it, which it asks for with ``{"read": [offset, count]}``. It ends each with
-``{"info": {...}}`` or ``{"problem": "..."}``.
+``{"info": {...}}`` or ``{"problem": "..."}``. To ``{"path": ..., "to": ..., "plan": {...}}`` it
+answers with ``{"damaged": 0}`` when it has made of the file what the plan says, in a file that is
+there already.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
 import signal
 import sys
 import warnings
+from collections.abc import Iterator
 from typing import IO, Any
 
 import attrs
 
-from seedance_async.media import images, streams
+from seedance_async.media import images, recode, redraw, streams
 from seedance_async.media.problem import Problem
-from seedance_async.mediainfo import MediaInfo
+from seedance_async.mediainfo import MediaInfo, MediaKind
+from seedance_async.remedies import Plan
 
-# Libraries take addresses that they never touch, hence so much more than a look needs. Our choice.
-_MAX_ADDRESSES_BYTES = 1 << 29
-_MAX_S = 10  # twice as long as who gives the orders waits
 _BUFFER_BYTES = 1 << 15
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no fault of the file that is read
+_MAX_WRITTEN_BYTES = 1 << 30  # far more than anything that fits; our choice
 
 
 class _Remote(io.RawIOBase):
@@ -65,22 +69,47 @@ class _Remote(io.RawIOBase):
 def _look(file: IO[bytes], size: int | None, *, is_whole: bool) -> MediaInfo:
     if size == 0:
         raise Problem("is empty")
-    try:
+    with _clear():
         info = images.look(file, size, is_whole=is_whole)
         if info is None:
             file.seek(0)
             info = streams.look(file, size, is_whole=is_whole)
+    return info
+
+
+def _fit(order: dict[str, Any]) -> int:
+    """Make a file fit, into another that must be there: what was deleted is not made again."""
+    plan = Plan(**{**order["plan"], "kind": MediaKind(order["plan"]["kind"])})
+    path, to = order["path"], order["to"]
+    with open(path, "rb") as file, open(to, "r+b") as made, _clear():  # noqa: PTH123 - as below
+        damaged = 0
+        if plan.kind is MediaKind.IMAGE:
+            redraw.redraw(file, made, plan)
+        else:
+            damaged = recode.recode(file, made, plan)
+        made.flush()
+    return damaged
+
+
+@contextlib.contextmanager
+def _clear() -> Iterator[None]:
+    """Make a problem of whatever a hostile file makes a library raise."""
+    try:
+        yield
     except Problem:
         raise
     except MemoryError:
-        raise Problem("takes more memory than a look is worth") from None
-    except Exception as exc:  # noqa: BLE001 - whatever a hostile file makes a library raise
+        raise Problem("takes more memory than it is worth") from None
+    except Exception as exc:  # noqa: BLE001
+        if isinstance(exc, OSError) and exc.errno in _DISK:
+            raise Problem(f"cannot be made to fit: {exc.strerror}") from None
         raise Problem(f"cannot be read ({type(exc).__name__})") from None
-    return info
 
 
 def _answer(order: dict[str, Any], orders: IO[bytes], answers: IO[bytes]) -> dict[str, Any]:
     try:
+        if "plan" in order:
+            return {"damaged": _fit(order)}
         if "path" in order:
             with open(order["path"], "rb") as file:  # noqa: PTH123 - may be no valid text
                 size = os.fstat(file.fileno()).st_size
@@ -101,14 +130,20 @@ def _tell(answers: IO[bytes], answer: dict[str, Any]) -> None:
     answers.flush()
 
 
-def main() -> None:
-    """Answer orders until there are no more."""
+def main(max_addresses_bytes: int = 1 << 29, max_s: int = 10) -> None:
+    """Answer orders until there are no more.
+
+    Args:
+        max_addresses_bytes: What each may take of addresses.
+        max_s: When to end if one takes longer, in seconds.
+    """
     # The terminal's Ctrl-C goes to all; ours ends when the other side does.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(ImportError, ValueError, OSError):  # Windows has none
         import resource  # noqa: PLC0415
 
-        resource.setrlimit(resource.RLIMIT_AS, (_MAX_ADDRESSES_BYTES, _MAX_ADDRESSES_BYTES))
+        resource.setrlimit(resource.RLIMIT_AS, (max_addresses_bytes, max_addresses_bytes))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (_MAX_WRITTEN_BYTES, _MAX_WRITTEN_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     warnings.simplefilter("ignore")  # of damaged Exif and the like; what counts is an answer
     orders = sys.stdin.buffer
@@ -117,7 +152,7 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     _tell(answers, {"ready": True})
     for line in orders:
-        _set_alarm(_MAX_S)
+        _set_alarm(max_s)
         _tell(answers, _answer(json.loads(line), orders, answers))
         _set_alarm(0)
 
