@@ -27,6 +27,8 @@ from seedance_async.mediainfo import MediaInfo
 
 # Libraries take addresses that they never touch, hence so much more than a look needs. Our choice.
 _MAX_ADDRESSES_BYTES = 1 << 29
+# Two such processes then stay below 200 MB, shared libraries and all; a film in 4K needs half.
+_MAX_DATA_BYTES = 80_000_000
 _MAX_S = 10  # twice as long as who gives the orders waits
 _BUFFER_BYTES = 1 << 15
 
@@ -82,7 +84,11 @@ def _look(file: IO[bytes], size: int | None, *, is_whole: bool) -> MediaInfo:
 def _answer(order: dict[str, Any], orders: IO[bytes], answers: IO[bytes]) -> dict[str, Any]:
     try:
         if "path" in order:
-            with open(order["path"], "rb") as file:  # noqa: PTH123 - may be no valid text
+            with (
+                open(order["path"], "rb") as named,  # noqa: PTH123 - may be no valid text
+                # Without its name, the end of which FFmpeg takes for a hint.
+                open(named.fileno(), "rb", closefd=False) as file,
+            ):
                 size = os.fstat(file.fileno()).st_size
                 info = _look(file, size, is_whole=True)
         else:
@@ -108,8 +114,9 @@ def main() -> None:
     with contextlib.suppress(ImportError, ValueError, OSError):  # Windows has none
         import resource  # noqa: PLC0415
 
-        resource.setrlimit(resource.RLIMIT_AS, (_MAX_ADDRESSES_BYTES, _MAX_ADDRESSES_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_AS, (_MAX_ADDRESSES_BYTES, _MAX_ADDRESSES_BYTES))
+        resource.setrlimit(resource.RLIMIT_DATA, (_MAX_DATA_BYTES, _MAX_DATA_BYTES))
     warnings.simplefilter("ignore")  # of damaged Exif and the like; what counts is an answer
     orders = sys.stdin.buffer
     # What a library prints must not come between the answers.
