@@ -18,6 +18,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import anyio
 import av
 import pytest
@@ -698,9 +699,7 @@ async def test_private_addresses_are_not_asked(looker: Looker, url: str) -> None
         await looker.look_behind(url)
 
 
-async def test_neither_by_a_redirect_nor_by_a_name(
-    host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_nor_by_a_name_that_leads_there(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     async def resolve(*_: Any, **__: Any) -> list[dict[str, Any]]:
         return [
             {"hostname": "h", "host": "127.0.0.1", "port": 1, "family": 2, "proto": 0, "flags": 0}
@@ -710,6 +709,39 @@ async def test_neither_by_a_redirect_nor_by_a_name(
     looker = Looker()
     with pytest.raises(MediaError, match="private address"):
         await looker.look_behind("http://public.example.com/a.png")
+    await looker.close()
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://127.0.0.1:1/a.png",
+        "//localhost/a.png",
+        "http://10.0.0.1/a.png",
+        "http://169.254.169.254/latest",
+        "http://[::1]/a.png",
+        "http://[::ffff:127.0.0.1]/a.png",
+        "http://2130706433/a.png",
+        "http://0x7f.1/a.png",
+    ],
+)
+async def test_a_redirect_does_not_lead_into_our_network(host: Host, target: str) -> None:
+    class OneIsHere(behind._PublicOnly):
+        async def resolve(self, name: str, port: int, **how: int) -> list[Any]:  # type: ignore[override]
+            if name != "public.example.com":
+                return await super().resolve(name, port, **how)
+            here = {"hostname": name, "host": "127.0.0.1", "port": port}
+            return [here | {"family": socket.AF_INET, "proto": 0, "flags": 0}]
+
+    async def into(_: web.Request) -> web.StreamResponse:
+        raise web.HTTPFound(target)
+
+    looker = Looker()
+    looker._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=OneIsHere()))
+    async with host.serving(into) as base:
+        with pytest.raises(MediaError, match="private address"):
+            await looker.look_behind(base.replace("127.0.0.1", "public.example.com"))
+    assert host.asked == 1
     await looker.close()
 
 
