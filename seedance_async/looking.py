@@ -50,16 +50,19 @@ class _Bounds:
         done: What it does, in a word that follows "cannot be".
         max_s: For how long it is waited for; left alone, it ends itself later than that.
         addresses_bytes: Libraries take many that they never touch, hence so much more than needed.
+        data_bytes: What it may write to of these.
     """
 
     done: str
     max_s: float
     addresses_bytes: int
+    data_bytes: int
 
 
-# Our choices.
-_LOOKED_AT = _Bounds("looked at", LOOK_S, 1 << 29)
-_MADE_TO_FIT = _Bounds("made to fit", 120.0, 1 << 31)
+# Our choices. Two processes that look stay below 200 MB, shared libraries and all; a film in 4K
+# needs half of that.
+_LOOKED_AT = _Bounds("looked at", LOOK_S, 1 << 29, 80_000_000)
+_MADE_TO_FIT = _Bounds("made to fit", 120.0, 1 << 31, 1 << 31)
 
 #: Gives *count* bytes from *offset*, fewer only at the end. Called in a thread.
 Read = Callable[[int, int], bytes]
@@ -278,8 +281,8 @@ class _Child:
 
     def __init__(self, bounds: _Bounds) -> None:
         alone_s = 2 * math.ceil(bounds.max_s)
-        limits = [str(Path(__file__).parent.parent), str(bounds.addresses_bytes), str(alone_s)]
-        command = [sys.executable, "-P", "-c", _PROGRAM, *limits]
+        limits = map(str, (bounds.addresses_bytes, bounds.data_bytes, alone_s))
+        command = [sys.executable, "-P", "-c", _PROGRAM, str(Path(__file__).parent.parent), *limits]
         pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
         try:
             self._process = subprocess.Popen(  # noqa: S603 - ourselves

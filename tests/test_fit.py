@@ -513,7 +513,7 @@ async def test_what_is_no_media_is_told(tmp_path: Path, content: bytes) -> None:
 @pytest.fixture
 def bounds(monkeypatch: pytest.MonkeyPatch) -> Callable[[float, int], None]:
     def bound(seconds: float, addresses_bytes: int) -> None:
-        bounds = _Bounds("made to fit", seconds, addresses_bytes)
+        bounds = _Bounds("made to fit", seconds, addresses_bytes, addresses_bytes)
         monkeypatch.setattr("seedance_async.looking._MADE_TO_FIT", bounds)
 
     return bound

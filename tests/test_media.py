@@ -11,15 +11,17 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import anyio
 import av
 import pytest
 from aiohttp import web
 from media_files import beep, looking, mono, picture, png_bomb, sound, video
+from media_host import Handler, Host
 from PIL import Image
 
 from seedance_async import behind
@@ -305,54 +307,6 @@ async def test_bytes_are_looked_at_like_a_file(looker: Looker, tmp_path: Path) -
 
 # --- behind a URL -------------------------------------------------------------------------------
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class Host:
-    """A host of files, some of them odd."""
-
-    def __init__(self) -> None:
-        self.sent_bytes = 0
-        self.asked = 0
-        self.headers: list[Any] = []
-
-    @contextlib.asynccontextmanager
-    async def serving(self, handler: Handler) -> AsyncIterator[str]:
-        async def counted(request: web.Request) -> web.StreamResponse:
-            self.asked += 1
-            self.headers.append(request.headers)
-            return await handler(request)
-
-        app = web.Application()
-        app.router.add_get("/{name:.*}", counted)
-        runner = web.AppRunner(
-            app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True
-        )
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        try:
-            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-        finally:
-            await runner.cleanup()
-
-    def file(self, data: bytes, *, in_parts: bool = True) -> Handler:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            if not in_parts:
-                response = web.StreamResponse(headers={"Content-Length": str(len(data))})
-                await response.prepare(request)
-                for at in range(0, len(data), 1 << 16):
-                    await response.write(data[at : at + (1 << 16)])
-                    self.sent_bytes += 1 << 16
-                return response
-            part = request.http_range
-            piece = data[part.start : part.stop]
-            self.sent_bytes += len(piece)
-            told = f"bytes {part.start}-{part.start + len(piece) - 1}/{len(data)}"
-            return web.Response(status=206, body=piece, headers={"Content-Range": told})
-
-        return handle
-
 
 @pytest.fixture
 def host() -> Host:
@@ -615,9 +569,7 @@ async def test_private_addresses_are_not_asked(looker: Looker, url: str) -> None
         await looker.look_behind(url)
 
 
-async def test_neither_by_a_redirect_nor_by_a_name(
-    host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_nor_by_a_name_that_leads_there(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     async def resolve(*_: Any, **__: Any) -> list[dict[str, Any]]:
         return [
             {"hostname": "h", "host": "127.0.0.1", "port": 1, "family": 2, "proto": 0, "flags": 0}
@@ -627,6 +579,39 @@ async def test_neither_by_a_redirect_nor_by_a_name(
     looker = Looker()
     with pytest.raises(MediaError, match="private address"):
         await looker.look_behind("http://public.example.com/a.png")
+    await looker.close()
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://127.0.0.1:1/a.png",
+        "//localhost/a.png",
+        "http://10.0.0.1/a.png",
+        "http://169.254.169.254/latest",
+        "http://[::1]/a.png",
+        "http://[::ffff:127.0.0.1]/a.png",
+        "http://2130706433/a.png",
+        "http://0x7f.1/a.png",
+    ],
+)
+async def test_a_redirect_does_not_lead_into_our_network(host: Host, target: str) -> None:
+    class OneIsHere(behind._PublicOnly):
+        async def resolve(self, name: str, port: int, **how: int) -> list[Any]:  # type: ignore[override]
+            if name != "public.example.com":
+                return await super().resolve(name, port, **how)
+            here = {"hostname": name, "host": "127.0.0.1", "port": port}
+            return [here | {"family": socket.AF_INET, "proto": 0, "flags": 0}]
+
+    async def into(_: web.Request) -> web.StreamResponse:
+        raise web.HTTPFound(target)
+
+    looker = Looker()
+    looker._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=OneIsHere()))
+    async with host.serving(into) as base:
+        with pytest.raises(MediaError, match="private address"):
+            await looker.look_behind(base.replace("127.0.0.1", "public.example.com"))
+    assert host.asked == 1
     await looker.close()
 
 

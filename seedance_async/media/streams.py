@@ -27,10 +27,13 @@ _FORMATS = (
 _OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "", "probesize": "1000000"}
 _STILL_BRANDS = ("avif", "avis", "heic", "heix", "mif1", "msf1")
 _LONG_S = 60.0  # four times of what the API takes: nobody needs to know more exactly
-_MANY_PIXELS = 6000 * 6000  # a picture that is larger breaks a rule whichever way it stands
+# A film of more breaks a rule whichever way it stands, so that it may do without its rotation: if
+# it cannot be decoded, for want of memory perhaps, or if it is so large that nobody tries.
+_MANY_PIXELS, _TOO_MANY_PIXELS = 1800 * 720, 6000 * 6000
 _TRIED_PACKETS = 50
 # A header that promises more than there is. Containers pad, and tracks end apart.
 _SHORT_S, _SHORT = 0.5, 0.95
+_NEAR_S = 0.1  # a header that promises so much more is not believed either
 _TELLS_LENGTH = ("mp4", "mov", "wav")
 
 av.logging.set_level(None)
@@ -78,9 +81,13 @@ def _look(container: Any, size_bytes: int | None, is_whole: bool) -> MediaInfo:
     if stream.codec_context is None:
         raise Problem("is coded in a way that nobody here can read")
     codec = stream.codec_context.codec.canonical_name
+    if name == "mp3":  # which to FFmpeg is every layer of MPEG audio
+        name = codec
     info = {"container": name, "codec": codec, "size_bytes": size_bytes}
     if is_video and _is_still(container, name):
         width, height = stream.width, stream.height
+        if not width or not height:
+            raise Problem("is cut short: an image without its size")
         return MediaInfo(kind=MediaKind.IMAGE, width=width, height=height, **info)
     told_s = _told_s(container, stream)
     found = _Found(stream, looks_at_picture=is_video)
@@ -90,7 +97,9 @@ def _look(container: Any, size_bytes: int | None, is_whole: bool) -> MediaInfo:
             if found.has_enough(is_whole=is_whole):
                 break
     if is_video and found.size is None:
-        raise Problem("has no picture in it that can be decoded")
+        if stream.width * stream.height <= _MANY_PIXELS:
+            raise Problem("has no picture in it that can be decoded")
+        found.size = stream.width, stream.height
     duration_s = _duration_s(found, told_s, name, is_whole=is_whole)
     width, height = found.size or (None, None)
     kind = MediaKind.VIDEO if is_video else MediaKind.AUDIO
@@ -151,7 +160,7 @@ class _Found:
         self._end = 0.0
         if looks_at_picture:
             stream.codec_context.thread_count = 1
-            if stream.width * stream.height > _MANY_PIXELS:
+            if stream.width * stream.height > _TOO_MANY_PIXELS:
                 self.size, self._tries = (stream.width, stream.height), 0
 
     @property
@@ -189,18 +198,20 @@ class _Found:
 def _duration_s(
     found: _Found, told_s: float | None, container: str, *, is_whole: bool
 ) -> float | None:
+    if not is_whole:
+        return told_s
     lasts_s = found.lasts_s
     if told_s is None or lasts_s is None or (lasts_s > _LONG_S):
         return lasts_s if told_s is None else told_s
-    if not is_whole:
-        return told_s
     is_short = lasts_s < told_s - _SHORT_S and lasts_s < told_s * _SHORT
     if is_short and container in _TELLS_LENGTH:
         raise Problem(
             f"is cut short: it says that it lasts {told_s:.2f} s, and has {lasts_s:.2f} s in it"
         )
-    # A header may be an estimate; where both agree it has the exact number.
-    return told_s if abs(told_s - lasts_s) <= _SHORT_S else lasts_s
+    # A header may be an estimate; where both agree it has the exact number. But for FLV's, in place
+    # of which FFmpeg takes the time at which the last picture begins.
+    is_exact = told_s - _NEAR_S <= lasts_s <= told_s + _SHORT_S and container != "flv"
+    return told_s if is_exact else lasts_s
 
 
 def _reason(exc: BaseException) -> str:

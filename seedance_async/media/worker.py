@@ -81,7 +81,7 @@ def _fit(order: dict[str, Any]) -> int:
     """Make a file fit, into another that must be there: what was deleted is not made again."""
     plan = Plan(**{**order["plan"], "kind": MediaKind(order["plan"]["kind"])})
     path, to = order["path"], order["to"]
-    with open(path, "rb") as file, open(to, "r+b") as made, _clear():  # noqa: PTH123 - as below
+    with _nameless(path) as file, open(to, "r+b") as made, _clear():  # noqa: PTH123 - as there
         damaged = 0
         if plan.kind is MediaKind.IMAGE:
             redraw.redraw(file, made, plan)
@@ -106,12 +106,22 @@ def _clear() -> Iterator[None]:
         raise Problem(f"cannot be read ({type(exc).__name__})") from None
 
 
+@contextlib.contextmanager
+def _nameless(path: str) -> Iterator[IO[bytes]]:
+    """Open a file without its name, the end of which FFmpeg takes for a hint."""
+    with (
+        open(path, "rb") as named,  # noqa: PTH123 - may be no valid text
+        open(named.fileno(), "rb", closefd=False) as file,
+    ):
+        yield file
+
+
 def _answer(order: dict[str, Any], orders: IO[bytes], answers: IO[bytes]) -> dict[str, Any]:
     try:
         if "plan" in order:
             return {"damaged": _fit(order)}
         if "path" in order:
-            with open(order["path"], "rb") as file:  # noqa: PTH123 - may be no valid text
+            with _nameless(order["path"]) as file:
                 size = os.fstat(file.fileno()).st_size
                 info = _look(file, size, is_whole=True)
         else:
@@ -130,11 +140,14 @@ def _tell(answers: IO[bytes], answer: dict[str, Any]) -> None:
     answers.flush()
 
 
-def main(max_addresses_bytes: int = 1 << 29, max_s: int = 10) -> None:
+def main(
+    max_addresses_bytes: int = 1 << 29, max_data_bytes: int = 1 << 29, max_s: int = 10
+) -> None:
     """Answer orders until there are no more.
 
     Args:
         max_addresses_bytes: What each may take of addresses.
+        max_data_bytes: What each may write to of these, its own memory.
         max_s: When to end if one takes longer, in seconds.
     """
     # The terminal's Ctrl-C goes to all; ours ends when the other side does.
@@ -143,6 +156,7 @@ def main(max_addresses_bytes: int = 1 << 29, max_s: int = 10) -> None:
         import resource  # noqa: PLC0415
 
         resource.setrlimit(resource.RLIMIT_AS, (max_addresses_bytes, max_addresses_bytes))
+        resource.setrlimit(resource.RLIMIT_DATA, (max_data_bytes, max_data_bytes))
         resource.setrlimit(resource.RLIMIT_FSIZE, (_MAX_WRITTEN_BYTES, _MAX_WRITTEN_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     warnings.simplefilter("ignore")  # of damaged Exif and the like; what counts is an answer
