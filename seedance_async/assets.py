@@ -7,14 +7,13 @@ repeated blindly. All calls go through the session's gate for queries.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime as dt
 import functools
 import hashlib
 import json
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import anyio
@@ -42,10 +41,11 @@ from seedance_async.errors import (
     Violation,
     WaitTimeout,
 )
-from seedance_async.ledger import utc_now
+from seedance_async.journal import Journal
+from seedance_async.ledger import telling, utc_now
 from seedance_async.lifetable import ASSET
 from seedance_async.pacing import Waiting
-from seedance_async.paid import finish, is_ours
+from seedance_async.paid import finish
 from seedance_async.retry import Again, Patience
 from seedance_async.turnaround import Seen
 from seedance_async.watch import check_timeout
@@ -141,7 +141,8 @@ class Assets:
         """Look at the asset that was registered under *key*.
 
         Returns:
-            The asset; None where there is none, where it was deleted, and where its review failed.
+            The asset, also one that failed its review; None where there is none, and where it was
+            deleted.
 
         Raises:
             ValueError: It cannot be a key.
@@ -150,7 +151,10 @@ class Assets:
         known = await self._recall(_name(key))
         if known is None or known.asset_id is None:
             return None
-        return await self._still_there(known.asset_id)
+        try:
+            return await self.get(known.asset_id)
+        except AssetUnknown:
+            return None
 
     async def settle(
         self, key: str, *, asset_id: str | None = None, not_created: bool = False
@@ -168,15 +172,9 @@ class Assets:
         """
         if (asset_id is not None) == not_created:
             raise ValueError("say one of the two: asset_id=..., or not_created=True")
-        if asset_id is not None:
-            _check_id(asset_id)
         with self._calls.operation(None):
             async with self._calls.ledger.alone(key):
-                known = await self._recall(key) if key.startswith(_PREFIX) else None
-                if known is None or known.asset_id is not None:
-                    raise JournalError(f"the registration {key} is not unknown")
-                entry = None if asset_id is None else _Entry(asset_id=asset_id, at=_now())
-                await self._remember(key, entry)
+                await settle(self._calls.ledger.journal, key, asset_id)
 
     async def get(self, asset_id: str) -> Asset:
         """Look at an asset.
@@ -364,15 +362,44 @@ class Assets:
             await anyio.sleep(patience.failed(verdict, self._calls.clock(), self._calls.jitter()))
 
     async def _recall(self, key: str) -> _Entry | None:
-        with _keeping(key):
-            text = await self._calls.ledger.journal.recall(key)
-            kept: Any = json.loads(text) if text else None
-            return None if kept is None else _Entry(asset_id=kept["asset_id"], at=kept["at"])
+        return await _recall(self._calls.ledger.journal, key)
 
     async def _remember(self, key: str, entry: _Entry | None) -> None:
-        text = "" if entry is None else json.dumps(attrs.asdict(entry))
-        with _keeping(key):
-            await self._calls.ledger.journal.remember(key, text)
+        await _remember(self._calls.ledger.journal, key, entry)
+
+
+async def settle(journal: Journal, key: str, asset_id: str | None) -> None:
+    """Write down what became of a registration whose answer was lost; None for nothing.
+
+    Raises:
+        ValueError: It cannot be an id.
+        JournalError: No answer of such a registration was lost, or it cannot be written down.
+    """
+    if asset_id is not None:
+        _check_id(asset_id)
+    known = await _recall(journal, key) if key.startswith(_PREFIX) else None
+    if known is None or known.asset_id is not None:
+        raise JournalError(f"the registration {key} is not unknown")
+    entry = None if asset_id is None else _Entry(asset_id=asset_id, at=_now())
+    await _remember(journal, key, entry)
+
+
+async def _recall(journal: Journal, key: str) -> _Entry | None:
+    with telling(key):
+        text = await journal.recall(key)
+        if not text:
+            return None
+        kept: Any = json.loads(text)
+        asset_id = kept["asset_id"]
+        if asset_id is not None:
+            _check_id(asset_id)
+        return _Entry(asset_id=asset_id, at=str(kept["at"]))
+
+
+async def _remember(journal: Journal, key: str, entry: _Entry | None) -> None:
+    text = "" if entry is None else json.dumps(attrs.asdict(entry))
+    with telling(key):
+        await journal.remember(key, text)
 
 
 def _may_be_used(asset: Asset) -> bool:
@@ -391,20 +418,6 @@ def _may_be_used(asset: Asset) -> bool:
 def _check_id(asset_id: object) -> None:
     if not isinstance(asset_id, str) or not wire.is_id(asset_id):
         raise ValueError("that cannot be an asset's id: it looks like asset-20260330142158-q75m8")
-
-
-@contextlib.contextmanager
-def _keeping(key: str) -> Iterator[None]:
-    """Make a ``JournalError`` of whatever a user's journal raises."""
-    try:
-        yield
-    except JournalError:
-        raise
-    except (Exception, asyncio.CancelledError) as exc:
-        if isinstance(exc, asyncio.CancelledError) and is_ours(exc):
-            raise
-        message = f"the journal does not keep {key}: {type(exc).__name__}"
-        raise JournalError(message) from exc
 
 
 def _name(key: object) -> str:

@@ -302,16 +302,27 @@ class _Scheduler:
         while True:
             entry = await self._creates.take()
             try:
-                await self._create(entry)
+                entry.job = job_of(entry.item)
+                if entry.job.request.local_media() and self._group is not None:
+                    # Its files may take minutes, in which the few who create are wanted by others.
+                    self._group.start_soon(self._create_apart, entry, name="seedance create")
+                    continue
+                await self._create(entry, entry.job)
             except BaseException as exc:  # noqa: BLE001 -- sorted there
                 self._end_by(entry, exc)
 
-    async def _create(self, entry: _Entry) -> None:
-        entry.job = job_of(entry.item)
-        entry.key = self._claim(entry.job)
+    async def _create_apart(self, entry: _Entry) -> None:
+        assert entry.job is not None  # noqa: S101 -- for the types
+        try:
+            await self._create(entry, entry.job)
+        except BaseException as exc:  # noqa: BLE001 -- sorted there
+            self._end_by(entry, exc)
+
+    async def _create(self, entry: _Entry, job: Job) -> None:
+        entry.key = self._claim(job)
         assert self._standing is not None  # noqa: S101 -- for the types: it was started
         entry.taken = await self._calls.take(
-            entry.job,
+            job,
             entry.key,
             self._standing,
             index=entry.index,

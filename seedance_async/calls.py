@@ -7,6 +7,7 @@ calls does.
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import functools
 import logging
 import math
@@ -24,6 +25,7 @@ from seedance_async.agenda import Agenda
 from seedance_async.errors import (
     InvalidRequest,
     JournalError,
+    PublishError,
     SeedanceError,
     SubmissionUnknown,
 )
@@ -53,6 +55,7 @@ from seedance_async.watch import Watch
 from seedance_async.wire import Answer, NoAnswer, TaskState
 
 _log = logging.getLogger("seedance_async")
+_MAX_STALE = 3  # times that what was published was over before the turn came; our choice
 _KEY_DIGITS = 16  # 64 bits of the digest: enough that no two requests of an account share them
 
 
@@ -93,6 +96,24 @@ class Taken:
     at: float = 0.0
 
 
+@attrs.frozen(kw_only=True)
+class Sendable:
+    """A request as it is sent: with local files made public.
+
+    Attributes:
+        request: The request.
+        until: When its media have to be made public anew; None for never.
+    """
+
+    request: VideoRequest
+    until: dt.datetime | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether that time has come."""
+        return self.until is not None and utc_now() > self.until
+
+
 @attrs.define(kw_only=True, eq=False, repr=False)
 class Calls:
     """The operations of one session.
@@ -104,8 +125,8 @@ class Calls:
         clock: Gives the event loop's time, in seconds.
         checks_hosts: Whether ``media.public`` is checked; it rests for a private base URL.
         fetches: What becomes of a task that has ended.
-        make_public: Puts what they are published as in the place of a request's local files; at
-            once where that is known. None where there is nobody who would.
+        make_public: Puts what they are published as in the place of a request's local files.
+            None where there is nobody who would.
         operation: Runs a block about a task so that closing the session ends it.
         on_the_wire: The tasks that are in the paid step now.
     """
@@ -121,7 +142,7 @@ class Calls:
     clock: Callable[[], float]
     checks_hosts: bool
     fetches: Fetches
-    make_public: Callable[[VideoRequest], Awaitable[VideoRequest]] | None
+    make_public: Callable[[VideoRequest], Awaitable[Sendable]] | None
     operation: Callable[[str | None], AbstractContextManager[None]]
     on_the_wire: set[asyncio.Task[Any]] = attrs.field(init=False, factory=set)
 
@@ -150,9 +171,8 @@ class Calls:
             SubmissionUnknown: A task may exist; also where an earlier run left it so.
             SeedanceError: Nothing was accepted.
         """
-        job.request.check_submission(
-            hosts=self.checks_hosts, takes_files=self.make_public is not None
-        )
+        if self.checks_hosts:
+            job.request.check_submission(takes_files=True)
         async with self.ledger.alone(key) as had_to_wait:
             tracked = await self.ledger.plan(key, job.request, job.name)
             self.events.emit(Planned(key=key, index=index, name=job.name))
@@ -166,14 +186,30 @@ class Calls:
             if _may_go_again(record):
                 await self.ledger.move(tracked, JobState.PLANNED)
             if tracked.record.state in (JobState.PLANNED, JobState.UNKNOWN):
-                if check is not None:
-                    await check(job.request)
-                hint_s = await self._submit(tracked, standing)
+                hint_s = await self._checked_and_submitted(tracked, standing, check)
                 return Taken(job=tracked, standing=standing, hint_s=hint_s, at=self.clock())
             if record.state is JobState.SUBMITTED and record.task_id is not None:
                 self.turns.adopt(tracked, record.task_id, standing)
         self.events.emit(Resumed(key=key, task_id=record.task_id, status=record.task_status))
         return Taken(job=tracked, standing=standing, is_known=True)
+
+    async def _checked_and_submitted(
+        self,
+        job: TrackedJob,
+        standing: Standing,
+        check: Callable[[VideoRequest], Awaitable[None]] | None,
+    ) -> float | None:
+        request = job.record.request
+        try:
+            if self.make_public is None:
+                request.check_submission(hosts=False)
+            if check is not None:
+                await check(request)
+            return await self._submit(job, standing)
+        except InvalidRequest as invalid:
+            if job.record.state is JobState.UNKNOWN:  # which matters more
+                raise _left_unknown(job.record) from invalid
+            raise
 
     async def _submit(self, job: TrackedJob, standing: Standing) -> float | None:
         """Create the task of a planned job, waiting as long as the provider accepts nothing.
@@ -184,16 +220,18 @@ class Calls:
             The provider's hint when to ask, in seconds.
         """
         patience = Patience(self.retries, self.retries.create_patience_s)
-        number, began = self.turns.number(), self.clock()
+        number, began, stale = self.turns.number(), self.clock(), 0
         while True:
-            await self._sendable(job)
+            sendable = await self._sendable(job)
             place = await self._turn_to_create(job, standing, number, began)
             try:
-                # Again: what was published may have come to its end while this waited.
-                request = await self._sendable(job)
+                if sendable.is_over:  # nobody is to wait behind what is published anew
+                    stale += 1
+                    await self._check_stale(job, stale)
+                    continue
                 # A cancellation that is under way already is honoured here: nothing is paid yet.
                 await honour_cancellation()
-                again = await finish(self._create(job, place, request), self.on_the_wire)
+                again = await finish(self._create(job, place, sendable.request), self.on_the_wire)
             finally:
                 self.turns.settle(place)
             if not isinstance(again, Again):
@@ -209,20 +247,26 @@ class Calls:
                 raise
             self._throttled(job.key, None, again, self.turns.creates_open_in_s(now))
 
-    async def _sendable(self, job: TrackedJob) -> VideoRequest:
-        """Give a job's request as it is sent: with local files made public."""
+    async def _sendable(self, job: TrackedJob) -> Sendable:
+        """Make the local files of a job's request public; one that cannot be has failed."""
         request = job.record.request
         if self.make_public is None or not request.local_media():
-            return request
+            return Sendable(request=request)
         try:
-            request = await self.make_public(request)
+            sendable = await self.make_public(request)
         except InvalidRequest:
             raise
         except SeedanceError as error:
             await self._failed(job, error)
             raise
-        request.check_submission(hosts=self.checks_hosts)
-        return request
+        sendable.request.check_submission(hosts=self.checks_hosts)
+        return sendable
+
+    async def _check_stale(self, job: TrackedJob, times: int) -> None:
+        if times >= _MAX_STALE:
+            error = PublishError("its files are not public for long enough to be sent")
+            await self._failed(job, error)
+            raise error
 
     async def _turn_to_create(
         self, job: TrackedJob, standing: Standing, number: int, began: float

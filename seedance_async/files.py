@@ -19,10 +19,10 @@ import attrs
 from seedance_async import local, mediarules, references, wire
 from seedance_async.asset import AssetKind
 from seedance_async.assets import Assets
+from seedance_async.calls import Sendable
 from seedance_async.errors import (
     AssetFailed,
     InvalidRequest,
-    JournalError,
     PublishError,
     SeedanceError,
     SubmissionUnknown,
@@ -30,7 +30,7 @@ from seedance_async.errors import (
     WaitTimeout,
 )
 from seedance_async.journal import Journal
-from seedance_async.ledger import Alone, utc_now
+from seedance_async.ledger import Alone, telling, utc_now
 from seedance_async.paid import is_ours
 from seedance_async.publication import LocalFile, Publication, Published, Publisher
 from seedance_async.publishers import AssetPublisher
@@ -48,6 +48,12 @@ _NAME_DIGITS, _DIGEST_DIGITS = 8, 32
 
 
 @attrs.frozen
+class _Found:
+    file: LocalFile
+    stamp: local.Stamp
+
+
+@attrs.frozen
 class _Failure:
     error: SeedanceError
     at: float
@@ -61,6 +67,7 @@ class Files:
         assets: The asset library, for a publisher that goes through it.
         journal: Where it is remembered.
         clock: Gives the event loop's time, in seconds.
+        checks_hosts: Whether what is published has to be on a public host.
         root: Where relative paths start; None for the current folder.
     """
 
@@ -71,12 +78,14 @@ class Files:
         assets: Assets,
         journal: Journal,
         clock: Callable[[], float],
+        checks_hosts: bool,
         root: Path | None,
     ) -> None:
         self._publisher = publisher
         self._assets = assets
         self._journal = journal
         self._clock = clock
+        self._checks_hosts = checks_hosts
         self._root = root
         self._places = anyio.Semaphore(_AT_ONCE)
         self._busy: dict[str, anyio.Event | None] = {}
@@ -84,7 +93,7 @@ class Files:
         self._known: dict[str, Publication] = {}
         self._failed: dict[str, _Failure] = {}
 
-    async def make_public(self, request: VideoRequest) -> VideoRequest:
+    async def make_public(self, request: VideoRequest) -> Sendable:
         """Put what they are published as in the place of a request's local files.
 
         At once where that is known already, and will hold long enough.
@@ -96,17 +105,17 @@ class Files:
             SeedanceError: The asset library cannot be asked.
         """
         paths = request.local_media()
-        if not paths:
-            return request
         found = await together(self._find, paths.items(), _AT_ONCE)
         missing = [each for each in found if isinstance(each, Violation)]
         if missing:
             raise InvalidRequest(missing)
-        files = [each for each in found if isinstance(each, LocalFile)]
+        files = [each for each in found if isinstance(each, _Found)]
         public = await together(self._made_public, files, len(files))
-        return request.with_media(dict(zip(paths, public, strict=True)))
+        ends = [each.last_use for each in public if each.last_use is not None]
+        media = {place: each.reference for place, each in zip(paths, public, strict=True)}
+        return Sendable(request=request.with_media(media), until=min(ends, default=None))
 
-    async def _find(self, placed: tuple[str, str]) -> LocalFile | Violation:
+    async def _find(self, placed: tuple[str, str]) -> _Found | Violation:
         """Read a file through, for its digest."""
         place, text = placed
         path = local.locate(text, self._root)
@@ -120,63 +129,75 @@ class Files:
                 return Violation("media.readable", place, local.unreadable(text, exc))
         _keep(self._digests, stamp, digest)
         kind = mediarules.expected(place)
-        return LocalFile(path=path, digest=digest, size_bytes=stamp.size_bytes, kind=kind)
+        file = LocalFile(path=path, digest=digest, size_bytes=stamp.size_bytes, kind=kind)
+        return _Found(file, stamp)
 
-    async def _made_public(self, file: LocalFile) -> str:
-        began = self._clock()
-        async with Alone(self._busy, file.digest) as had_to_wait:
-            failed = self._failed.get(file.digest)
+    async def _made_public(self, found: _Found) -> Publication:
+        began, digest = self._clock(), found.file.digest
+        async with Alone(self._busy, digest) as had_to_wait:
+            failed = self._failed.get(digest)
             if failed is not None:
                 is_shared = had_to_wait and failed.at >= began
                 if is_shared or isinstance(failed.error, AssetFailed):
                     raise copy.copy(failed.error) from failed.error.__cause__
+            known = self._known.get(digest)
+            if known is not None and known.is_fresh(utc_now()):
+                return known
             try:
-                return await self._reference(file)
+                if isinstance(self._publisher, AssetPublisher):
+                    known = await self._asset(self._publisher, found)
+                else:
+                    known = await self._url(self._publisher, found)
             except SeedanceError as error:
-                _keep(self._failed, file.digest, _Failure(error, self._clock()))
+                _keep(self._failed, digest, _Failure(error, self._clock()))
                 raise
+            _keep(self._known, digest, known)
+            return known
 
-    async def _reference(self, file: LocalFile) -> str:
-        publisher = self._publisher
-        if isinstance(publisher, AssetPublisher):
-            return await self._asset(publisher, file)
-        return await self._url(publisher, file)
-
-    async def _asset(self, through: AssetPublisher, file: LocalFile) -> str:
-        held = self._known.get(file.digest)
-        if held is not None and held.is_fresh(utc_now()):
-            return held.reference
+    async def _asset(self, through: AssetPublisher, found: _Found) -> Publication:
+        file, name = found.file, local.shown(found.file.path.name)
         key, kind = f"file-{file.digest[:_DIGEST_DIGITS]}", AssetKind(file.kind.title())
         try:
             asset = await self._assets.registered(key)
             if asset is None:
-                url = await self._url(through.publisher, file)
+                url = (await self._url(through.publisher, found)).reference
                 asset = await self._assets.register(url, kind, key=key)
             asset = await self._assets.wait_active(asset.id, through.timeout_s)
-        except (SubmissionUnknown, WaitTimeout) as about:  # an asset, and not a task
-            raise PublishError(about.message) from about
+        except AssetFailed as failed:
+            raise AssetFailed(f"{name}: {failed.message}") from failed
+        except SubmissionUnknown as lost:  # an asset, and not a task
+            message = (
+                f"{name} may be an asset or not, since the answer to its registration was lost; it "
+                f"is not registered again. Look in the asset library, and settle {lost.key}: say "
+                "the asset's id, or that it was not created"
+            )
+            raise PublishError(message) from lost
+        except WaitTimeout as late:  # likewise
+            raise PublishError(f"{name}: {late.message}; its review goes on") from late
+        except InvalidRequest as invalid:  # of a URL that the user has not written
+            (broken, *_) = invalid.violations
+            raise PublishError(f"what {name} was published as {broken.message}") from invalid
         # Twice, since half of it is spare.
-        held_s = 2 * _ASSET_HOLDS_S
-        held = Publication.of(Published(asset.reference, held_s), utc_now())
-        _keep(self._known, file.digest, held)
-        return held.reference
+        return Publication.of(Published(asset.reference, 2 * _ASSET_HOLDS_S), utc_now())
 
-    async def _url(self, publisher: Publisher, file: LocalFile) -> str:
-        where = hashlib.sha256(publisher.name.encode()).hexdigest()[:_NAME_DIGITS]
-        name = f"published:{where}:{file.digest[:_DIGEST_DIGITS]}"
-        known = self._known.get(name) or Publication.load(await self._recall(name) or "")
+    async def _url(self, publisher: Publisher, found: _Found) -> Publication:
+        place = publisher.name
+        where = hashlib.sha256(place.encode(errors="replace")).hexdigest()[:_NAME_DIGITS]
+        name = f"published:{where}:{found.file.digest[:_DIGEST_DIGITS]}"
+        known = Publication.load(await self._recall(name) or "") if place else None
         if known is None or not known.is_fresh(utc_now()):
             async with self._places:
-                known = await self._publish(publisher, file)
-            await self._remember(name, known)
-        _keep(self._known, name, known)
-        return known.reference
+                known = await self._publish(publisher, found)
+            # What no request may have is a mistake, and to be mended.
+            if place and (references.may_be_public(known.reference) or not self._checks_hosts):
+                await self._remember(name, known)
+        return known
 
-    async def _publish(self, publisher: Publisher, file: LocalFile) -> Publication:
-        began, what = utc_now(), f"{file.path.name} at {publisher.name}"
+    async def _publish(self, publisher: Publisher, found: _Found) -> Publication:
+        began, what = utc_now(), local.shown(found.file.path.name)
         try:
             with anyio.fail_after(_PATIENCE_S):
-                published: Any = await publisher.publish(file)
+                published: Any = await publisher.publish(found.file)
         except PublishError:
             raise
         except (Exception, asyncio.CancelledError) as exc:
@@ -189,32 +210,26 @@ class Files:
             raise PublishError(f"publishing {what} gave a {kind}, not a Published")
         problem = references.problem(published.reference)
         if problem is not None:
-            raise PublishError(f"what publishing {what} gave {problem}")
-        if await asyncio.to_thread(self._is_another, file):
-            raise PublishError(f"{file.path.name} has changed while it was published")
+            raise PublishError(f"what {what} was published as {problem}")
+        if not await asyncio.to_thread(_is_still, found.stamp):
+            raise PublishError(f"{what} has changed while it was published")
         return Publication.of(published, began)
 
-    def _is_another(self, file: LocalFile) -> bool:
-        try:
-            return self._digests.get(local.stamp(file.path)) != file.digest
-        except (OSError, ValueError):
-            return True
-
     async def _recall(self, name: str) -> str | None:
-        try:
+        with telling(name):
             return await self._journal.recall(name)
-        except JournalError:
-            raise
-        except Exception as exc:
-            raise JournalError(f"the journal does not tell {name}: {type(exc).__name__}") from exc
 
     async def _remember(self, name: str, publication: Publication) -> None:
-        try:
+        with telling(name):
             await self._journal.remember(name, publication.dump())
-        except JournalError:
-            raise
-        except Exception as exc:
-            raise JournalError(f"the journal does not keep {name}: {type(exc).__name__}") from exc
+
+
+def _is_still(stamp: local.Stamp) -> bool:
+    """Tell whether a file is what it was."""
+    try:
+        return local.stamp(stamp.path) == stamp
+    except (OSError, ValueError):
+        return False
 
 
 def _keep(kept: dict[K, V], key: K, value: V) -> None:

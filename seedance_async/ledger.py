@@ -7,8 +7,10 @@ newer one. What is legal is the business of ``lifecycle``; when something is sen
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import anyio
@@ -162,6 +164,20 @@ class Ledger:
 
     def _track(self, record: JobRecord) -> TrackedJob:
         return self._tracked.setdefault(record.key, TrackedJob(record))
+
+
+@contextlib.contextmanager
+def telling(name: str) -> Iterator[None]:
+    """Make a ``JournalError`` of whatever a user's journal raises about what it keeps."""
+    try:
+        yield
+    except JournalError:
+        raise
+    except (Exception, asyncio.CancelledError) as exc:
+        if isinstance(exc, asyncio.CancelledError) and is_ours(exc):
+            raise
+        message = f"the journal does not keep {name}: {type(exc).__name__}"
+        raise JournalError(message) from exc
 
 
 def _explain(record: JobRecord, exc: BaseException) -> None:

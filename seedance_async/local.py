@@ -26,7 +26,8 @@ class Stamp(NamedTuple):
 
 def locate(text: str, root: Path | None) -> Path:
     """Give the absolute path of what a request calls *text*, which may start at *root*."""
-    return Path(os.path.abspath(Path(root or "") / text))  # noqa: PTH100 -- links stay as they are
+    path = os.path.expanduser(text)  # noqa: PTH111 -- does not mind a user that is not there
+    return Path(os.path.abspath(Path(root or "") / path))  # noqa: PTH100 -- links stay as they are
 
 
 def stamp(path: Path) -> Stamp:
@@ -49,12 +50,17 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def shown(name: str) -> str:
+    """Show a file's name: on one line, and nothing in it that moves a terminal."""
+    return "".join(char if char.isprintable() else "?" for char in name)[:_SHOWN_CHARS]
+
+
 def unreadable(text: str, exc: OSError | ValueError) -> str:
     """Say why a local file cannot be read, and what may have been meant."""
     # What was meant as a URL may be signed.
-    shown = text.partition("?")[0]
-    shown = shown if len(shown) <= _SHOWN_CHARS else f"…{shown[-_SHOWN_CHARS:]}"
+    told = text.partition("?")[0]
+    told = told if len(told) <= _SHOWN_CHARS else f"…{told[-_SHOWN_CHARS:]}"
     if isinstance(exc, FileNotFoundError):
-        return f"there is no file {shown!r}: look at its path; a URL begins with https://"
+        return f"there is no file {told!r}: look at its path; a URL begins with https://"
     why = (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
-    return f"the file {shown!r} cannot be read: {why}"
+    return f"the file {told!r} cannot be read: {why}"

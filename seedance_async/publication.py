@@ -12,11 +12,13 @@ from typing import Any, Protocol
 
 import attrs
 
+from seedance_async import references
 from seedance_async.mediainfo import MediaKind
 
 # The provider fetches a URL when a task's turn comes, which may be long after its create. Less
 # than this before its end a URL is not given out any more; our choice.
 _SPARE_S = 3600.0
+_FOR_EVER_S = 1e9  # thirty years
 _DIGEST_DIGITS = 32
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,8}", re.ASCII)
 
@@ -50,13 +52,17 @@ class LocalFile:
 
 
 def _check_reference(_: object, __: object, value: Any) -> None:
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str):
         raise TypeError(f"a publisher gives the URL as text, not {type(value).__name__}")
 
 
 def _check_lifetime(_: object, __: object, value: Any) -> None:
-    if value is not None and not value > 0:
+    if value is not None and not _is_lifetime(value):
         raise ValueError(f"lifetime_s must be above 0 seconds, or None, not {value!r}")
+
+
+def _is_lifetime(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 @attrs.frozen
@@ -80,6 +86,7 @@ class Publisher(Protocol):
         """Where it publishes to, such as a bucket's URL, without secrets.
 
         What was published is remembered under it, in the journal: another name publishes again.
+        Under an empty one it is remembered as long as the session lasts.
         """
 
     async def publish(self, file: LocalFile) -> Published:
@@ -108,15 +115,25 @@ class Publication:
     def of(cls, published: Published, began: dt.datetime) -> "Publication":
         """Take what a publisher gave that *began* then."""
         lifetime_s = published.lifetime_s
-        until = None if lifetime_s is None else began + dt.timedelta(seconds=lifetime_s)
+        if lifetime_s is None or lifetime_s >= _FOR_EVER_S:
+            return cls(reference=published.reference, lifetime_s=None, until=None)
+        until = began + dt.timedelta(seconds=lifetime_s)
         return cls(reference=published.reference, lifetime_s=lifetime_s, until=until)
+
+    @property
+    def last_use(self) -> dt.datetime | None:
+        """Until when it may stand in a create; None for ever."""
+        if self.until is None or self.lifetime_s is None:
+            return None
+        return self.until - dt.timedelta(seconds=min(_SPARE_S, self.lifetime_s / 2))
 
     def is_fresh(self, now: dt.datetime) -> bool:
         """Tell whether it lasts long enough for a task that is created *now*."""
-        if self.until is None or self.lifetime_s is None:
+        if self.until is None or self.lifetime_s is None or self.last_use is None:
             return True
-        spare_s = min(_SPARE_S, self.lifetime_s / 2)
-        return (self.until - now).total_seconds() >= spare_s
+        # A clock that was ahead must not make it live longer.
+        is_sound = (self.until - now).total_seconds() <= self.lifetime_s + _SPARE_S
+        return now <= self.last_use and is_sound
 
     def dump(self) -> str:
         """Spell it for the journal."""
@@ -125,13 +142,14 @@ class Publication:
 
     @classmethod
     def load(cls, text: str) -> "Publication | None":
-        """Read what ``dump`` spelled; None for what cannot be read."""
+        """Read what ``dump`` spelled; None for what cannot be that."""
         try:
-            reference, lifetime_s, until = json.loads(text)
-            return cls(
-                reference=reference,
-                lifetime_s=lifetime_s,
-                until=None if until is None else dt.datetime.fromisoformat(until),
-            )
-        except (ValueError, TypeError):
+            reference, lifetime_s, told = json.loads(text)
+            until = None if told is None else dt.datetime.fromisoformat(told)
+        except (ValueError, TypeError, RecursionError):
             return None
+        is_timed = _is_lifetime(lifetime_s) and until is not None and until.tzinfo is not None
+        is_lasting = lifetime_s is None and until is None
+        if references.problem(reference) is not None or not (is_timed or is_lasting):
+            return None
+        return cls(reference=reference, lifetime_s=lifetime_s, until=until)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -17,29 +18,40 @@ from seedance_async.publication import LocalFile, Published, Publisher
 from seedance_async.watch import check_timeout
 
 #: A function that makes the file at a path public. It may be a coroutine function; others run in
-#: a thread. It gives the URL, or a ``Published`` where that does not hold for ever.
+#: a thread. It gives the URL, or a ``Published`` with its lifetime.
 Publish = Callable[[Path], Any]
+# A function does not tell for how long its URL holds. A day, so that what went wrong is not taken
+# for right for ever; our choice.
+_PLAIN_LIFETIME_S = 86_400.0
+_THREADS = 4
 
 
 @attrs.frozen
 class _Function:
     call: Publish
+    # Of its own: the event loop's may be full of other work, and must not be full of this.
+    threads: ThreadPoolExecutor = attrs.field(
+        init=False, repr=False, factory=lambda: ThreadPoolExecutor(_THREADS, "seedance publish")
+    )
 
     @property
     def name(self) -> str:
-        named = inspect.unwrap(getattr(self.call, "func", self.call))
-        module = getattr(named, "__module__", "")
-        return f"{module}.{getattr(named, '__qualname__', type(named).__qualname__)}"
+        """What the function is called; empty for those of which several may be called so."""
+        call = self.call
+        if not inspect.isfunction(call) or "<" in call.__qualname__:
+            return ""
+        return f"{call.__module__}.{call.__qualname__}"
 
     async def publish(self, file: LocalFile) -> Published:
         call = self.call
-        is_async = inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(
-            type(call).__call__
-        )
-        given = call(file.path) if is_async else await asyncio.to_thread(call, file.path)
-        if inspect.isawaitable(given):
-            given = await given
-        return given if isinstance(given, Published) else Published(given)
+        if inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(type(call).__call__):
+            given = await call(file.path)
+        else:
+            loop = asyncio.get_running_loop()
+            given = await loop.run_in_executor(self.threads, call, file.path)
+            if inspect.isawaitable(given):
+                given = await given
+        return given if isinstance(given, Published) else Published(given, _PLAIN_LIFETIME_S)
 
 
 def as_publisher(given: Publisher | Publish) -> Publisher:
@@ -48,13 +60,16 @@ def as_publisher(given: Publisher | Publish) -> Publisher:
     Raises:
         TypeError: It is neither.
     """
-    if hasattr(given, "publish") and hasattr(given, "name"):
-        return given
-    if callable(given):
-        return _Function(given)
+    if not isinstance(given, type):
+        if callable(getattr(given, "publish", None)) and isinstance(
+            getattr(given, "name", None), str
+        ):
+            return cast("Publisher", given)
+        if callable(given):
+            return _Function(given)
+    what = given.__name__ if isinstance(given, type) else f"a {type(given).__name__}"
     raise TypeError(
-        "publisher must be a function of a path, or have a name and publish(file); not a "
-        f"{type(given).__name__}"
+        f"publisher must be a function of a path, or have a name and publish(file); not {what}"
     )
 
 

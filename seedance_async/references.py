@@ -56,6 +56,8 @@ def is_local(value: Any) -> bool:
 
 def spelled(path: str) -> str:
     """Spell a path so that nobody can take it for a URL: one with a colon in its first name."""
+    if path.startswith("//"):  # which to most systems means the same
+        path = f"/{path.lstrip('/')}"
     return path if is_local(path) or not path else f"./{path}"
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from seedance_async import wire
+from seedance_async import local, wire
 from seedance_async.errors import PublishError
 from seedance_async.publication import LocalFile, Published
 
 try:
     import obstore
-    from obstore.exceptions import BaseError, PermissionDeniedError
+    from obstore.exceptions import BaseError
     from obstore.store import S3Store
 except ImportError as exc:
     raise ImportError(
@@ -22,78 +23,107 @@ except ImportError as exc:
 
 _DAY_S = 86_400.0
 _LONGEST_S = 7 * _DAY_S  # Source: Amazon's documentation of Signature Version 4
-# obstore's own are ten times in three minutes: a job would wait so long for a name misspelt.
-_RETRIES: Any = {"max_retries": 4, "retry_timeout": dt.timedelta(seconds=60)}
+# Credentials that end are good for an hour as a rule, and what they signed ends with them.
+_TOKEN_S = 3600.0
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]", re.ASCII)
+# For slow lines: obstore sends parts of 5 MB, by itself twelve at a time and each in 30 s.
+_AT_ONCE = 2
+_OPTIONS = {"timeout": "5 minutes", "connect_timeout": "15 seconds", "allow_http": True}
+# obstore's own are ten times in three minutes; a name misspelt should be told sooner.
+_RETRIES: Any = {"max_retries": 4, "retry_timeout": dt.timedelta(minutes=10)}
 
 
 class S3Publisher:
     """Publishes in a bucket, by a presigned URL; the bucket may be private.
 
-    An object is named by its content, and not sent again where it is there already. Nothing is
-    ever deleted: have a lifecycle rule of the bucket do that, some days after *lifetime_s*.
+    An object is named by its content. Nothing is ever deleted: have a lifecycle rule of the bucket
+    do that, some days after *lifetime_s*.
 
     Args:
         bucket: Where to, as ``s3://bucket`` or ``s3://bucket/prefix``.
-        lifetime_s: For how many seconds a URL can be fetched, 1 to 604,800 (seven days). One that
-            is signed with temporary credentials ends with these, if that is earlier.
+        lifetime_s: For how many seconds a URL can be fetched, 1 to 604,800 (seven days). Temporary
+            credentials (a session token, or none that this can see) are trusted for an hour.
         config: Settings of obstore's ``S3Config``, such as ``endpoint``, ``region``,
             ``access_key_id``, ``secret_access_key``. What is not given comes from the environment
             (``AWS_ENDPOINT_URL``, ``AWS_REGION``, ``AWS_ACCESS_KEY_ID``...), as obstore documents.
 
     Raises:
-        ValueError: The bucket's URL or the lifetime cannot be right.
+        ValueError: The bucket's URL, the endpoint or the lifetime cannot be right.
     """
 
     def __init__(self, bucket: str, *, lifetime_s: float = _DAY_S, **config: Any) -> None:
-        url = urlsplit(bucket)
-        if url.scheme != "s3" or not url.netloc or url.query:
+        where, _, prefix = bucket.removeprefix("s3://").partition("/")
+        prefix = prefix.strip("/")
+        if not bucket.startswith("s3://") or not _BUCKET.fullmatch(where) or not _is_prefix(prefix):
             raise ValueError("bucket must be a URL such as s3://bucket/prefix")
         if not 1 <= lifetime_s <= _LONGEST_S:
             raise ValueError(f"lifetime_s must be 1 to {_LONGEST_S:g} seconds, not {lifetime_s!r}")
-        self._lifetime_s = float(int(lifetime_s))
-        # Without an endpoint it is HTTPS in any case.
-        options: Any = {"allow_http": True, **config.pop("client_options", {})}
+        options: Any = {**_OPTIONS, **config.pop("client_options", {})}
         self._store = S3Store(
-            url.netloc,
-            prefix=url.path.strip("/") or None,
-            retry_config=_RETRIES,
-            client_options=options,
-            **config,
+            where, prefix=prefix or None, retry_config=_RETRIES, client_options=options, **config
         )
-        self._where = bucket.rstrip("/")
+        self._endpoint = self._setting("endpoint_url_s3", "endpoint_url", "endpoint")
+        _check_endpoint(self._endpoint)
+        self._lifetime_s = float(int(lifetime_s))
+        if self._setting("session_token") or not self._setting("access_key_id"):
+            self._lifetime_s = min(self._lifetime_s, _TOKEN_S)
+        self._where = f"s3://{where}/{prefix}".rstrip("/")
+
+    def _setting(self, *names: str) -> str | None:
+        """Give what obstore goes by: what it was given, or the environment."""
+        given: Any = self._store.config
+        told = (given.get(name) or os.environ.get(f"AWS_{name.upper()}") for name in names)
+        return next(filter(None, told), None)
 
     @property
     def name(self) -> str:
         """The bucket's URL, with its endpoint."""
-        endpoint = self._store.config.get("endpoint")
-        return f"{self._where} at {endpoint}" if endpoint else self._where
+        return f"{self._where} at {self._endpoint}" if self._endpoint else self._where
 
     def __repr__(self) -> str:
         return f"S3Publisher({self.name!r})"
 
     async def publish(self, file: LocalFile) -> Published:
-        """Send a file, unless it is there, and sign a URL for it.
+        """Send a file, and sign a URL for it.
+
+        It is sent though it may be there: what is old may be about to be deleted.
 
         Raises:
             PublishError: The bucket does not take it.
         """
         name, lifetime = file.object_name, dt.timedelta(seconds=self._lifetime_s)
+        attributes: Any = {"Content-Type": file.media_type}
         try:
-            if not await self._has(name, file.size_bytes):
-                attributes: Any = {"Content-Type": file.media_type}
-                await self._store.put_async(name, file.path, attributes=attributes)
+            await self._store.put_async(
+                name, file.path, attributes=attributes, max_concurrency=_AT_ONCE
+            )
             url = await obstore.sign_async(self._store, "GET", name, lifetime)
         except (BaseError, OSError) as exc:
-            message = f"{self.name} does not take {file.path.name}: {_words(exc)}"
+            called = local.shown(file.path.name)
+            message = f"{self.name} does not take {called}: {_words(exc)}"
             raise PublishError(message) from exc
         return Published(url, self._lifetime_s)
 
-    async def _has(self, name: str, size_bytes: int) -> bool:
-        try:
-            there = await self._store.head_async(name)
-        except (FileNotFoundError, PermissionDeniedError):  # who may write need not be let look
-            return False
-        return there["size"] == size_bytes
+
+def _is_prefix(prefix: str) -> bool:
+    names = prefix.split("/") if prefix else []
+    return not {"", ".", ".."} & {*names} and not {"?", "#"} & {*prefix}
+
+
+def _check_endpoint(endpoint: str | None) -> None:
+    """Check what obstore itself takes for a bug of its own."""
+    if endpoint is None:
+        return
+    try:
+        url = urlsplit(endpoint)
+        is_sound = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        is_sound, url = False, urlsplit("")
+    if not is_sound or "@" in url.netloc:
+        raise ValueError(
+            "endpoint (or AWS_ENDPOINT_URL) must be a URL such as https://minio.example.com, "
+            "without credentials"
+        )
 
 
 def _words(exc: Exception) -> str:

@@ -36,7 +36,7 @@ from seedance_async.account import Account
 from seedance_async.admission import Limits
 from seedance_async.assets import Assets
 from seedance_async.batch import Outcomes
-from seedance_async.calls import Calls, OnUnknown, check_on_unknown, key_of
+from seedance_async.calls import Calls, OnUnknown, Sendable, check_on_unknown, key_of
 from seedance_async.errors import InvalidRequest, SessionClosed
 from seedance_async.events import Stream, Subscriber
 from seedance_async.fetches import Fetches
@@ -271,10 +271,11 @@ class SeedanceSession:
             assets=self.assets,
             journal=self._journal,
             clock=self._calls.clock,
+            checks_hosts=self._calls.checks_hosts,
             root=self._media_root,
         )
 
-    async def _make_public(self, request: VideoRequest) -> VideoRequest:
+    async def _make_public(self, request: VideoRequest) -> Sendable:
         return await self._files.make_public(request)
 
     def _check_of(self, preflight: bool | None) -> Callable[[VideoRequest], Awaitable[None]] | None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
-from typing import TypeVar, cast
+from typing import Any, TypeVar
 
 import anyio
 
+from seedance_async.errors import SeedanceError
+
 T = TypeVar("T")
 R = TypeVar("R")
+_UNDONE: Any = object()
 
 
 async def together(
@@ -18,8 +21,9 @@ async def together(
 
     Raises:
         Exception: Whatever *work* raised first.
+        SeedanceError: Some of it was cancelled, and not by a cancellation of the caller.
     """
-    done: list[R | None] = [None] * len(things)
+    done: list[R] = [_UNDONE] * len(things)
     errors: list[Exception] = []
     waiting = iter(enumerate(things))
 
@@ -36,4 +40,8 @@ async def together(
             group.start_soon(take)
     if errors:
         raise errors[0]
-    return cast(list[R], done)
+    # A group swallows what only one of its tasks was cancelled by. What is missing must not be
+    # taken for done.
+    if any(each is _UNDONE for each in done):
+        raise SeedanceError("it was cancelled in the middle, by somebody else")
+    return done

@@ -280,6 +280,20 @@ async def test_a_person_settles_what_was_lost(api: ScriptedApi, library: Seedanc
         await library.assets.settle("turnarounds", not_created=True)
 
 
+@pytest.mark.parametrize("kept", ['{"asset_id": 5, "at": ""}', "{}", "[", '{"asset_id": "../x"}'])
+async def test_a_record_that_cannot_be_read_is_an_error_and_sends_nothing(
+    api: ScriptedApi, kept: str
+) -> None:
+    journal = MemoryJournal()
+    await journal.remember("asset:face-1", kept)
+    async with SeedanceSession("key", base_url=api.base_url, journal=journal) as session:
+        with pytest.raises(JournalError, match="asset:face-1"):
+            await session.assets.registered("face-1")
+        with pytest.raises(JournalError, match="asset:face-1"):
+            await session.assets.register(URL, "Image", key="face-1")
+    assert not api.seen
+
+
 async def test_a_key_stands_for_a_registration_whose_url_changes(
     api: ScriptedApi, library: SeedanceSession
 ) -> None:
@@ -291,6 +305,10 @@ async def test_a_key_stands_for_a_registration_whose_url_changes(
     assert await library.assets.registered("face-1") is not None
     assert api.count("POST") == 1
     api.queries = [looked("Failed")]
+    failed = await library.assets.registered("face-1")
+    assert failed is not None
+    assert failed.status == "Failed"
+    api.queries = [said_no(-1)]
     assert await library.assets.registered("face-1") is None
     with pytest.raises(ValueError, match="blank"):
         await library.assets.registered(" ")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Told
 from PIL import Image
+
+from seedance_async import SqliteJournal
+from seedance_async.emulator import Emulator
 
 Seedance = Callable[..., Told]
 FAST = ("--emulate", "--speed", "6000")
@@ -23,6 +28,25 @@ def shots(home: Path) -> Path:
     for name, size in (("a.png", (320, 400)), ("b.png", (400, 320)), ("small.png", (100, 320))):
         Image.new("RGB", size, (len(name), 90, 80)).save(folder / name)
     return folder
+
+
+@pytest.fixture
+def emulator_beside() -> Iterator[Emulator]:
+    """An emulator in another event loop."""
+    ready, over = threading.Event(), threading.Event()
+    emulator = Emulator(speed=6000)
+
+    async def serve() -> None:
+        async with emulator:
+            ready.set()
+            await asyncio.to_thread(over.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    assert ready.wait(10)
+    yield emulator
+    over.set()
+    thread.join()
 
 
 def manifest(folder: Path, *images: str, **more: Any) -> Path:
@@ -77,6 +101,48 @@ def test_every_file_is_looked_at_before_the_first_job_is_sent(
     assert len(out.splitlines()) == 1
 
 
+def test_what_was_made_is_fetched_without_publish_and_without_its_files(
+    seedance: Seedance, shots: Path, home: Path, emulator_beside: Emulator
+) -> None:
+    jobs = manifest(shots, "a.png")
+    words = ("batch", str(jobs), "--out", "videos")
+    assert seedance(*words, "--publish", "emulator", at=emulator_beside)[0] == 0
+    (video,) = Path("videos").glob("*.mp4")
+    video.unlink()
+    (shots / "a.png").unlink()
+    code, _, err = seedance(*words, at=emulator_beside)
+    assert code == 0, err
+    assert video.exists()
+
+
+def test_a_name_with_a_blank_stands_in_a_table_too(seedance: Seedance, shots: Path) -> None:
+    (shots / "a.png").rename(shots / "a cat.png")
+    table = shots / "jobs.csv"
+    rows = ("model,prompt,reference_images", "seedance_2_0_pro,x,a cat.png|b.png")
+    table.write_text("\n".join(rows), "utf-8")
+    code, _, err = seedance("batch", str(table), "--out", "videos", *FAST)
+    assert code == 0, err
+
+
+def test_a_registration_is_settled_by_its_key(seedance: Seedance, home: Path) -> None:
+    key, lost = "asset:file-1", '{"asset_id": null, "at": "now"}'
+
+    async def lose() -> None:
+        async with SqliteJournal(home / "j.sqlite") as journal:
+            await journal.remember(key, lost)
+
+    asyncio.run(lose())
+    words = ("jobs", "settle", key, "--journal", "j.sqlite")
+    assert seedance(*words)[0] == 2
+    assert seedance(*words, "--task-id", "asset-1")[0] == 2
+    code, _, err = seedance(*words, "--asset-id", "not an id")
+    assert (code, "cannot be an asset's id" in err) == (1, True)
+    code, _, err = seedance(*words, "--asset-id", "asset-1")
+    assert (code, f"{key} is asset-1 now" in err) == (0, True)
+    code, _, err = seedance(*words, "--not-created")
+    assert (code, "is not unknown" in err) == (1, True)
+
+
 @pytest.mark.parametrize("command", ["batch", "generate"])
 def test_without_publish_a_path_is_refused_with_the_option_that_helps(
     seedance: Seedance, shots: Path, command: str, monkeypatch: pytest.MonkeyPatch
@@ -118,28 +184,8 @@ def test_options_that_cannot_be_used(
 
 
 def test_a_standalone_emulator_takes_files_too(
-    seedance: Seedance, shots: Path, monkeypatch: pytest.MonkeyPatch
+    seedance: Seedance, shots: Path, emulator_beside: Emulator
 ) -> None:
-    import asyncio
-    import threading
-
-    from seedance_async.emulator import Emulator
-
-    ready, over = threading.Event(), threading.Event()
-    emulator = Emulator(speed=6000)
-
-    async def serve() -> None:
-        async with emulator:
-            ready.set()
-            await asyncio.to_thread(over.wait)
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    assert ready.wait(10)
-    try:
-        options = ("--first-image", "shots/a.png", "--publish", "emulator")
-        code, _, err = seedance("generate", "A cat", *options, at=emulator)
-    finally:
-        over.set()
-        thread.join()
+    options = ("--first-image", "shots/a.png", "--publish", "emulator")
+    code, _, err = seedance("generate", "A cat", *options, at=emulator_beside)
     assert code == 0, err

@@ -21,7 +21,7 @@ CAT = {"model": "seedance_2_0_pro", "prompt": "a cat"}
 
 def read(path: Path, content: str | bytes, *, checks_hosts: bool = True) -> Manifest:
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return manifest.read(str(path), checks_hosts=checks_hosts, takes_files=False)
+    return manifest.read(str(path), checks_hosts=checks_hosts)
 
 
 def jsonl(*lines: Any) -> str:
@@ -38,15 +38,13 @@ def faults(read_manifest: Manifest) -> list[tuple[int, str, str]]:
 
 @pytest.mark.parametrize(("name", "least"), [("prompts.jsonl", 12), ("prompts.csv", 4)])
 def test_the_examples_are_valid(name: str, least: int) -> None:
-    examples = manifest.read(str(EXAMPLES / name), checks_hosts=True, takes_files=False)
+    examples = manifest.read(str(EXAMPLES / name), checks_hosts=True)
     assert not examples.invalid
     assert len(examples.lines) >= least
 
 
 def test_the_examples_show_every_model_and_shape() -> None:
-    lines = manifest.read(
-        str(EXAMPLES / "prompts.jsonl"), checks_hosts=True, takes_files=False
-    ).lines
+    lines = manifest.read(str(EXAMPLES / "prompts.jsonl"), checks_hosts=True).lines
     requests = [line.job.request for line in lines if line.job]
     assert len({request.model for request in requests}) == 4
     assert len({request.aspect_ratio for request in requests}) == 7
@@ -82,7 +80,7 @@ def test_every_fault_of_every_line_is_reported(tmp_path: Path) -> None:
         "",
         '{"model": "seedance_2_0_pro", ',
         [1, 2],
-        {**CAT, "first_image": "http://127.0.0.1/a.png", "last_image": "/tmp/b.png"},
+        {**CAT, "first_image": "http://127.0.0.1/a.png", "last_image": "file:///b.png"},
         '{"prompt": "a", "prompt": "b"}',
         '{"model": "seedance_2_0_pro", "prompt": "a", "metadata": {"x": NaN}}',
         '{"model": "seedance_2_0_pro", "prompt": "a \\ud800 cat"}',
@@ -185,13 +183,13 @@ def test_a_quote_within_a_quoted_cell_is_to_be_doubled(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["missing.jsonl", ".", "a\0b"])
 def test_what_cannot_be_opened_says_so(tmp_path: Path, name: str) -> None:
     with pytest.raises(CannotStart, match="cannot be read"):
-        manifest.read(str(tmp_path / name), checks_hosts=True, takes_files=False)
+        manifest.read(str(tmp_path / name), checks_hosts=True)
 
 
 def test_a_dash_reads_jsonl_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
     content = io.BytesIO(jsonl(CAT, {}).encode())
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=content))
-    found = manifest.read("-", checks_hosts=True, takes_files=False)
+    found = manifest.read("-", checks_hosts=True)
     assert next(found.complaints).startswith("stdin:2: ")
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
+import functools
+import json
 import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from urllib.parse import urlsplit
 
 import aiohttp
 import anyio
@@ -16,7 +20,7 @@ import av
 import pytest
 from aiohttp import web
 from cancelling import Work, kinds
-from conftest import ScriptedApi, error, task_json
+from conftest import ScriptedApi, error, reset, task_json
 from PIL import Image
 
 from seedance_async import (
@@ -33,6 +37,7 @@ from seedance_async import (
     Published,
     Publisher,
     PublishError,
+    SeedanceError,
     SeedanceSession,
     SessionClosed,
     SubmissionUnknown,
@@ -136,6 +141,7 @@ def test_a_request_takes_paths_as_text_and_as_paths() -> None:
     }
     assert frames("a.png", waive=["media.reference"]).local_media() == {}
     assert frames("a.png").digest == frames(Path("a.png")).digest != frames("b.png").digest
+    assert frames(Path("//a/b.png")).first_image == "/a/b.png"
 
 
 @pytest.mark.parametrize(
@@ -170,7 +176,6 @@ async def test_without_a_publisher_a_path_is_refused_before_anything(
         await scripted.submit(request, key="a")
     report = await scripted.run_batch([request, frames("https://example.com/a.png")])
     assert [each.status for each in report.outcomes] == ["invalid", "completed"]
-    assert [job.key async for job in scripted.jobs()] != ["a"]
     assert api.count("POST") == 1
 
 
@@ -228,22 +233,112 @@ async def test_500_requests_that_share_20_files_are_20_publications_a_few_at_a_t
     assert 1 < publisher.peak <= 4
 
 
+class Noting(MemoryJournal):
+    """Shows what it was given to keep."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes: dict[str, Any] = {}
+
+    async def remember(self, name: str, text: str) -> None:
+        self.notes[name] = json.loads(text)
+        await super().remember(name, text)
+
+    def about(self, beginning: str) -> list[Any]:
+        return [note for name, note in self.notes.items() if name.startswith(beginning)]
+
+
+class Aging(MemoryJournal):
+    """Gives back what was published as if that had been so many seconds ago."""
+
+    age_s = 0.0
+
+    async def recall(self, name: str) -> str | None:
+        text = await super().recall(name)
+        if text is None or not name.startswith("published:"):
+            return text
+        reference, lifetime_s, until = json.loads(text)
+        if until is not None:
+            age = dt.timedelta(seconds=self.age_s)
+            until = (dt.datetime.fromisoformat(until) - age).isoformat()
+        return json.dumps([reference, lifetime_s, until])
+
+
+@pytest.mark.parametrize(
+    ("lifetime_s", "age_s", "times"),
+    [
+        (None, 1e8, 1),
+        (86_400, 0, 1),
+        (86_400, 82_700, 1),  # an hour before its end
+        (86_400, 82_900, 2),
+        (600, 290, 1),  # half of its life
+        (600, 310, 2),
+        (600, -1e6, 2),  # of a clock that was ahead
+        (1e12, 1e8, 1),
+        (float("inf"), 1e8, 1),
+    ],
+)
 async def test_a_publication_is_remembered_in_the_journal_until_its_time_is_over(
-    api: ScriptedApi, picture: Callable[..., Path], home: Path
+    api: ScriptedApi,
+    picture: Callable[..., Path],
+    lifetime_s: float | None,
+    age_s: float,
+    times: int,
 ) -> None:
-    picture()
-    for lifetime_s, times in ((None, 1), (86_400.0, 1), (1e-6, 3)):
-        publisher = Counting(lifetime_s=lifetime_s, name=f"p{lifetime_s}")
-        publisher.behind = None
-        publisher.name = f"https://files.example.com/{lifetime_s}"
-        for _ in range(3):
-            async with SeedanceSession(
-                "key", base_url=api.base_url, publisher=publisher, journal=home / "j.sqlite"
-            ) as session:
-                await session.submit(frames("0.png"))
-        # Of the third kind each send finds the one before it over as well.
-        assert len(publisher.seen) >= times
-        assert times == 3 or len(publisher.seen) == 1
+    journal, request, publisher = Aging(), frames(picture()), Counting(lifetime_s=lifetime_s)
+    journal.age_s = age_s
+    for _ in range(2):
+        async with SeedanceSession(
+            "key", base_url=api.base_url, publisher=publisher, journal=journal
+        ) as session:
+            await session.submit(request, preflight=False)
+            await session.submit(request, preflight=False)
+    assert len(publisher.seen) == times
+
+
+async def test_a_publication_is_on_disk(
+    api: ScriptedApi, publisher: Counting, picture: Callable[..., Path], home: Path
+) -> None:
+    request = frames(picture())
+    for _ in range(2):
+        async with SeedanceSession(
+            "key", base_url=api.base_url, publisher=publisher, journal=home / "j.sqlite"
+        ) as session:
+            await session.submit(request)
+    assert len(publisher.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        *(
+            "[null, null, null]",
+            "[5, null, null]",
+            "[",
+            "[" * 100_000,
+            '"https://example.com"',
+            "{}",
+        ),
+        *('["", null, null]', '["a.png", null, null]', '["https://example.com/a.png", 5, null]'),
+        '["https://example.com/a.png", "86400", "2030-01-01T00:00:00+00:00"]',
+        '["https://example.com/a.png", 86400, "2030-01-01T00:00:00"]',
+        '["https://example.com/a.png", 86400, "2930-01-01T00:00:00+00:00"]',
+    ],
+)
+async def test_a_record_that_cannot_be_read_is_published_anew(
+    api: ScriptedApi, publisher: Counting, picture: Callable[..., Path], kept: str
+) -> None:
+    class Odd(MemoryJournal):
+        async def recall(self, name: str) -> str | None:
+            return kept if name.startswith("published:") else await super().recall(name)
+
+    bodies.clear()
+    api.creates = [remembering(api)]
+    async with SeedanceSession(
+        "key", base_url=api.base_url, publisher=publisher, journal=Odd()
+    ) as session:
+        await session.submit(frames(picture()))
+    assert bodies[0]["first_image"].startswith(publisher.name)
 
 
 async def test_another_publisher_publishes_again(
@@ -394,20 +489,60 @@ async def test_a_publisher_may_be_any_function(
     assert threads[0] != threading.get_ident()
 
 
-@pytest.mark.parametrize("wrong", ["https://example.com", 5, Path("a")])
+async def named(path: Path) -> str:
+    return f"https://example.com/named/{path.name}"
+
+
+async def test_only_a_function_with_a_name_of_its_own_is_remembered_under_it(
+    api: ScriptedApi, picture: Callable[..., Path]
+) -> None:
+    async def upload(where: str, path: Path) -> str:
+        return f"https://{where}.example.com/{path.name}"
+
+    bodies.clear()
+    api.creates = [remembering(api)]
+    journal, request = Noting(), frames(picture())
+    for where in ("wrong", "right"):
+        async with SeedanceSession(
+            "key",
+            base_url=api.base_url,
+            publisher=functools.partial(upload, where),
+            journal=journal,
+        ) as session:
+            await session.submit(request)
+            await session.submit(request)
+    hosts = [urlsplit(body["first_image"]).hostname for body in bodies]
+    assert hosts == [f"{where}.example.com" for where in ("wrong", "wrong", "right", "right")]
+    assert journal.about("published:") == []
+    async with SeedanceSession(
+        "key", base_url=api.base_url, publisher=named, journal=journal
+    ) as session:
+        await session.submit(request)
+    ((_, lifetime_s, _),) = journal.about("published:")
+    assert lifetime_s == 86_400  # a plain URL is taken to hold for a day
+
+
+@pytest.mark.parametrize(
+    "wrong", ["https://example.com", 5, Path("a"), Counting, EmulatorPublisher]
+)
 def test_what_is_no_publisher_is_refused(wrong: Any) -> None:
-    for given in (wrong, wrong):
-        with pytest.raises(TypeError, match="publisher must be a function of a path"):
-            SeedanceSession("key", publisher=given)
+    with pytest.raises(TypeError, match="publisher must be a function of a path"):
+        SeedanceSession("key", publisher=wrong)
     with pytest.raises(TypeError, match="publisher must be"):
         AssetPublisher(wrong)
+
+
+@pytest.mark.parametrize("timeout_s", [-1, "x", float("nan")])
+def test_the_bound_of_a_review_is_checked_at_once(timeout_s: Any) -> None:
+    with pytest.raises(ValueError, match="timeout_s"):
+        AssetPublisher(named, timeout_s=timeout_s)
 
 
 @pytest.mark.parametrize(
     ("gives", "words"),
     [
         (None, "a publisher gives the URL as text, not NoneType"),
-        ("", "a publisher gives the URL as text"),
+        ("", "is empty"),
         ("a.png", "local path"),
         ("s3://bucket/a.png", "scheme s3"),
         ("http://10.0.0.1/a.png", None),
@@ -428,15 +563,65 @@ async def test_what_is_published_must_be_a_media_reference(
     assert api.count("POST") == 0
 
 
-async def test_what_is_published_on_a_private_host_is_refused_by_rule(
+async def test_what_is_published_on_a_private_host_is_refused_and_not_remembered(
     picture: Callable[..., Path],
 ) -> None:
-    async def publish(path: Path) -> str:
-        return "http://10.0.0.1/a.png"
+    journal, publisher = MemoryJournal(), Counting(name="http://10.0.0.1")
+    for _ in range(2):
+        async with SeedanceSession("key", publisher=publisher, journal=journal) as session:
+            with pytest.raises(InvalidRequest, match=r"first_image: points to.*media\.public"):
+                await session.submit(frames(picture()))
+    assert len(publisher.seen) == 2
 
-    async with SeedanceSession("key", publisher=publish) as session:
-        with pytest.raises(InvalidRequest, match=r"media\.public"):
-            await session.submit(frames(picture()))
+
+async def test_a_publisher_that_cancels_itself_leaves_no_picture_out(
+    session: SeedanceSession, publisher: Counting, picture: Callable[..., Path]
+) -> None:
+    class Suicidal(Counting):
+        async def publish(self, file: LocalFile) -> Published:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            return await super().publish(file)
+
+    session._publisher = Suicidal(takes_s=1.0)
+    with pytest.raises(SeedanceError, match="cancelled in the middle"):
+        await session.submit(frames(picture(1), picture(2)))
+    assert bodies == []
+
+
+@pytest.mark.parametrize("after_s", [0.01, 0.5])
+async def test_whoever_cancels_all_tasks_leaves_no_picture_out(
+    session: SeedanceSession, publisher: Counting, picture: Callable[..., Path], after_s: float
+) -> None:
+    publisher.takes_s = 1.0
+    task = asyncio.ensure_future(session.submit(frames(picture(1), picture(2))))
+    others = {task, asyncio.current_task(), *asyncio.all_tasks()}
+    await anyio.sleep(after_s)  # in which both begin
+    for each in asyncio.all_tasks() - others:
+        each.cancel()
+    with pytest.raises(SeedanceError):
+        await task
+    assert bodies == []
+
+
+@pytest.mark.parametrize("method", ["recall", "remember"])
+async def test_a_journal_that_cancels_leaves_no_picture_out(
+    api: ScriptedApi, publisher: Counting, picture: Callable[..., Path], method: str
+) -> None:
+    class Cancels(MemoryJournal):
+        async def _cancelled(self, name: str, *_: str) -> Any:
+            if name.startswith("published:"):
+                raise asyncio.CancelledError
+            return None
+
+    setattr(Cancels, method, Cancels._cancelled)
+    async with SeedanceSession(
+        "key", base_url=api.base_url, publisher=publisher, journal=Cancels()
+    ) as session:
+        (outcome,) = (await session.run_batch([frames(picture(1), picture(2))])).outcomes
+    assert outcome.status is OutcomeStatus.FAILED
+    assert api.count("POST") == 0
 
 
 async def test_a_publisher_that_fails_fails_its_jobs_alone(
@@ -517,11 +702,82 @@ async def test_closing_ends_a_publication(
 async def test_a_url_whose_time_is_over_when_the_turn_comes_is_not_sent(
     session: SeedanceSession, publisher: Counting, picture: Callable[..., Path]
 ) -> None:
-    publisher.lifetime_s = 1e-6
+    class Lives(Counting):
+        async def publish(self, file: LocalFile) -> Published:
+            self.lifetime_s = 1e-6 if not self.seen else None
+            return await super().publish(file)
+
+    session._publisher = lives = Lives()
     await session.submit(frames(picture()))
-    # Published before it waits for its turn, and again when that had come.
-    assert len(publisher.seen) == 2
+    assert len(lives.seen) == 2
     assert "/2/" in bodies[0]["first_image"]
+
+
+async def test_what_is_never_public_for_long_enough_is_given_up(
+    session: SeedanceSession, publisher: Counting, picture: Callable[..., Path]
+) -> None:
+    publisher.lifetime_s = 1e-6
+    request = frames(picture())
+    with pytest.raises(PublishError, match="not public for long enough"):
+        await session.submit(request, key="a")
+    assert (bodies, len(publisher.seen)) == ([], 3)
+    publisher.lifetime_s = None
+    assert (await session.submit(request, key="a")).id
+
+
+async def test_jobs_without_files_do_not_wait_for_those_with(
+    emulator: Emulator, picture: Callable[..., Path]
+) -> None:
+    publisher, number = Counting(takes_s=800.0), 40
+    requests = [frames(picture(each)) for each in range(number)]
+    requests += [frames(f"https://example.com/{each}.png") for each in range(number)]
+    async with (
+        SeedanceSession(
+            emulator.api_key, base_url=emulator.base_url, publisher=publisher
+        ) as session,
+        session.batch(requests, max_in_flight=2 * number, preflight=False) as outcomes,
+    ):
+        ended = [await anext(outcomes) for _ in range(number)]
+        assert anyio.current_time() < 700
+        assert {each.status for each in ended} == {OutcomeStatus.COMPLETED}
+        assert all(each.request.first_image.startswith("https") for each in ended)
+
+
+async def test_many_files_at_once_are_not_taken_for_changed(
+    session: SeedanceSession, publisher: Counting, picture: Callable[..., Path]
+) -> None:
+    from seedance_async import files
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "_KEPT", 2)
+        publisher.takes_s = 1.0
+        requests = [frames(picture(each)) for each in range(12)]
+        async with anyio.create_task_group() as group:
+            for request in requests:
+                group.start_soon(session.submit, request)
+    assert len(bodies) == 12
+
+
+@pytest.mark.parametrize("state", ["submitted", "unknown"])
+async def test_a_session_without_a_publisher_collects_what_was_paid_for(
+    api: ScriptedApi, publisher: Counting, picture: Callable[..., Path], state: str
+) -> None:
+    journal, path = MemoryJournal(), picture()
+    api.creates = [reset] if state == "unknown" else api.creates
+    async with SeedanceSession(
+        "key", base_url=api.base_url, publisher=publisher, journal=journal
+    ) as session:
+        await session.run_batch([frames("0.png")], timeout_s=0)
+    path.unlink()
+    expected = OutcomeStatus.UNKNOWN if state == "unknown" else OutcomeStatus.COMPLETED
+    for who in (None, publisher):
+        for on_unknown in ("leave", "resubmit"):
+            async with SeedanceSession(
+                "key", base_url=api.base_url, publisher=who, journal=journal
+            ) as session:
+                report = await session.run_batch([frames("0.png")], on_unknown=on_unknown)
+            assert report.outcomes[0].status in (expected, OutcomeStatus.SKIPPED)
+    assert api.count("POST") == 1
 
 
 async def test_a_job_that_is_known_needs_its_files_no_more(
@@ -536,6 +792,22 @@ async def test_a_job_that_is_known_needs_its_files_no_more(
         path.unlink(missing_ok=True)
     assert outcome.status is OutcomeStatus.SKIPPED
     assert (api.count("POST"), len(publisher.seen)) == (1, 1)
+
+
+async def test_a_signature_is_in_no_log(
+    api: ScriptedApi,
+    publisher: Counting,
+    picture: Callable[..., Path],
+    home: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG")
+    publisher.name = "https://files.example.com/a.png?sig=s3cr3t&x="
+    async with SeedanceSession(
+        "key", base_url=api.base_url, publisher=publisher, journal=home / "j.sqlite"
+    ) as session:
+        await session.submit(frames(picture()))
+    assert "s3cr3t" not in caplog.text
 
 
 async def test_no_path_goes_to_the_provider_and_no_signature_into_an_error(
@@ -707,26 +979,45 @@ async def test_a_face_goes_through_the_review(picture: Callable[..., Path], home
 async def test_a_rejected_file_fails_its_jobs_and_is_registered_once(
     picture: Callable[..., Path],
 ) -> None:
-    registry = Registry(rejected=(1,))
+    registry, journal = Registry(rejected=(1,)), Noting()
     picture(1), picture(2)
-    async with Emulator(rejections=registry) as emulator, reviewing(emulator) as session:
-        with pytest.raises(AssetFailed):
+    async with Emulator(rejections=registry) as emulator:
+        for times in (1, 2):
+            async with reviewing(emulator, journal=journal) as session:
+                with pytest.raises(AssetFailed, match=r"^1\.png: asset asset-.* did not pass"):
+                    await session.submit(frames("1.png"))
+                requests = [frames("1.png")] * 20 + [frames("2.png")] * 2
+                errors = [each.error for each in (await session.run_batch(requests)).outcomes]
+                assert [type(each) for each in errors] == [AssetFailed] * 20 + [type(None)] * 2
+                assert (len(registry.urls), emulator.stats.accepted) == (2, 2)
+                failed = [job async for job in session.jobs(JobState.FAILED)]
+                assert len(failed) == 20 + times
+                assert all(job.task_id is None for job in failed)
+        # Whoever thinks the reviewer wrong deletes the asset.
+        async with reviewing(emulator, journal=journal) as session:
+            await session.assets.delete(journal.about("asset:")[0]["asset_id"])
             await session.submit(frames("1.png"))
-        report = await session.run_batch([frames("1.png")] * 20 + [frames("2.png")] * 2)
-        assert [type(each.error) for each in report.outcomes] == [AssetFailed] * 20 + [
-            type(None)
-        ] * 2
-        assert (len(registry.urls), emulator.stats.accepted) == (2, 2)
-        failed = [job async for job in session.jobs(JobState.FAILED)]
-        assert len(failed) == 21
-        assert all(job.task_id is None for job in failed)
+    assert len(registry.urls) == 3
+
+
+async def test_a_bad_url_behind_a_review_is_told_as_the_publishers(
+    emulator: Emulator, picture: Callable[..., Path]
+) -> None:
+    async def publish(path: Path) -> str:
+        return "asset://asset-1"
+
+    async with reviewing(emulator, cast("Any", publish)) as session:
+        with pytest.raises(PublishError, match=r"what 0\.png was published as is an asset already"):
+            await session.submit(frames(picture()))
 
 
 async def test_a_review_that_takes_too_long_is_gone_on_with(picture: Callable[..., Path]) -> None:
     journal, registry, request = MemoryJournal(), Registry(), frames(picture())
     async with Emulator(rejections=registry) as emulator:
         async with reviewing(emulator, timeout_s=1, journal=journal) as session:
-            with pytest.raises(PublishError, match="is Processing after 1 s"):
+            with pytest.raises(
+                PublishError, match=r"0\.png: .* is Processing after 1 s; its review"
+            ):
                 await session.submit(request, key="a")
         async with reviewing(emulator, journal=journal) as session:
             assert (await session.submit(request, key="a")).id

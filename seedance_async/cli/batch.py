@@ -86,7 +86,7 @@ def batch(
         skip_invalid=skip_invalid,
         media_root=None if jobs == manifest.STDIN else folder.at_home(jobs).parent,
     )
-    read = manifest.read(jobs, checks_hosts=service.checks_hosts, takes_files=service.takes_files)
+    read = manifest.read(jobs, checks_hosts=service.checks_hosts)
     complain(read, terminal, skip_invalid=skip_invalid)
     if mixed:
         terminal.say(mixed, style="yellow")

@@ -2,9 +2,9 @@
 
 The first row names the fields, in the API's or in Python's spelling. An empty cell is a field
 that was not given. ``duration`` is a whole number, ``generate_audio`` one of true/false, yes/no,
-1/0; the lists (references, ``waive``) are separated by white space or ``|``; ``metadata`` is
-JSON. A cell that cannot be read is left as it is, for the rules to name. The separator is
-whichever of comma, semicolon and tab stands most often in the first line.
+1/0; the lists (references, ``waive``) are separated by ``|`` or lines, or else by blanks;
+``metadata`` is JSON. A cell that cannot be read is left as it is, for the rules to name. The
+separator is whichever of comma, semicolon and tab stands most often in the first line.
 """
 
 from __future__ import annotations
@@ -90,7 +90,9 @@ def _boolean(cell: str) -> Any:
 
 
 def _list(cell: str) -> Any:
-    return [entry for entry in re.split(r"[|\s]+", cell) if entry]
+    # A file's name may have a blank in it.
+    separators = r"[|\n]" if "|" in cell or "\n" in cell else r"\s"
+    return [entry.strip() for entry in re.split(separators, cell) if entry.strip()]
 
 
 def _json(cell: str) -> Any:

@@ -41,7 +41,10 @@ class Stop:
 
     @contextlib.contextmanager
     def work(self) -> Iterator[None]:
-        """Run the block until a signal comes, which ends it without an exception; once."""
+        """Run the block until a signal comes, which ends it without an exception."""
+        self._scope = anyio.CancelScope()
+        if self.signum is not None:
+            self._scope.cancel()
         try:
             with self._scope:
                 yield

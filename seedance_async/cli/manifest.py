@@ -7,21 +7,19 @@ library's business; what lives here is what only a file can get wrong.
 from __future__ import annotations
 
 import csv
-import functools
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from seedance_async import rules, wire
-from seedance_async.cli import cells, folder, jsonl, publishing
+from seedance_async.cli import cells, folder, jsonl
 from seedance_async.cli.exits import CannotStart
 from seedance_async.errors import InvalidRequest, Violation
 from seedance_async.request import Job
 
-_Checks = Callable[[Mapping[str, Any]], tuple[Violation, ...]]
 STDIN = "-"
 _CSV_SUFFIXES = frozenset({".csv", ".tsv"})
 _SHEET_SUFFIXES = frozenset({".xlsx", ".xls", ".ods", ".numbers"})
@@ -91,14 +89,13 @@ class Manifest:
             yield f"{self.source}:{line.number}: {fault}"
 
 
-def read(source: str, *, checks_hosts: bool, takes_files: bool) -> Manifest:
+def read(source: str, *, checks_hosts: bool) -> Manifest:
     """Read a file of jobs and check all of it.
 
     Args:
         source: The file's path; ``-`` reads JSONL from stdin. ``.csv`` and ``.tsv`` are tables,
             anything else is JSONL.
         checks_hosts: Whether ``media.public`` is checked.
-        takes_files: Whether local paths pass ``media.reference``.
 
     Raises:
         CannotStart: It cannot be read at all, or has no jobs in it.
@@ -116,8 +113,7 @@ def read(source: str, *, checks_hosts: bool, takes_files: bool) -> Manifest:
         if misfit := jsonl.misfit(text):
             raise CannotStart(f"{called}:1: {misfit}")
         rows = jsonl.rows(text)
-    late = functools.partial(_late_faults, checks_hosts=checks_hosts, takes_files=takes_files)
-    lines = tuple(_unique(_line(number, row, late) for number, row in rows))
+    lines = tuple(_unique(_line(number, row, checks_hosts) for number, row in rows))
     if not lines:
         raise CannotStart(f"{called}: has no jobs in it")
     return Manifest(source=called, lines=lines)
@@ -160,10 +156,10 @@ def _check_header(called: str, text: str) -> None:
         raise CannotStart("\n".join(f"{called}:1: {fault}" for fault in faults))
 
 
-def _line(number: int, row: cells.Row, late_faults: _Checks) -> Line:
+def _line(number: int, row: cells.Row, checks_hosts: bool) -> Line:
     if isinstance(row, Violation):
         return Line(number=number, faults=(row,))
-    late = late_faults(row)
+    late = _late_faults(row) if checks_hosts else ()
     try:
         job = Job.from_mapping(row)
     except InvalidRequest as invalid:
@@ -171,20 +167,14 @@ def _line(number: int, row: cells.Row, late_faults: _Checks) -> Line:
     return Line(number=number, job=None if late else job, faults=late, given=row)
 
 
-def _late_faults(
-    row: Mapping[str, Any], *, checks_hosts: bool, takes_files: bool
-) -> tuple[Violation, ...]:
+def _late_faults(row: Mapping[str, Any]) -> tuple[Violation, ...]:
     """Check what otherwise rests until submission, on lines with other faults as well."""
     given = {wire.PYTHON_NAMES.get(name, name): value for name, value in row.items()}
     waived = given.get("waive")
     waive = [rule for rule in waived if isinstance(rule, str)] if isinstance(waived, list) else ()
-    waive = [waived] if isinstance(waived, str) else waive
-    late: tuple[Violation, ...] = ()
-    if not takes_files:
-        late = publishing.in_our_words(rules.unpublished(given, waive))
-    if checks_hosts:
-        late += rules.violations(given, waive=waive, stage=rules.Stage.SUBMISSION)
-    return late
+    return rules.violations(
+        given, waive=[waived] if isinstance(waived, str) else waive, stage=rules.Stage.SUBMISSION
+    )
 
 
 def _unique(lines: Iterable[Line]) -> Iterator[Line]:

@@ -87,7 +87,11 @@ class Run:
             async with self.service.session(journal=journal, media_root=root) as session:
                 folder.prepare(self.order.out)
                 await self._look_back(journal)
-                await self._look_at_files(session)
+                with stop.work():
+                    await self._look_at_files(session)
+                if (early := stop.signum) is not None:
+                    self.terminal.say("stopped: nothing was sent")
+                    return exits.interrupted(early)
                 with self._results() as file:
                     self._say_start()
                     try:
@@ -124,9 +128,16 @@ class Run:
     async def _look_at_files(self, session: SeedanceSession) -> None:
         """See that the local files of what is to be sent can be used."""
         known = [line.number for line in self.manifest.invalid]
-        resubmits = self.order.on_unknown == "resubmit"
-        self.manifest = await files.checked(session, self.manifest, self.past, resubmits=resubmits)
+        self.manifest = await files.checked(
+            session,
+            self.manifest,
+            self.past,
+            resubmits=self.order.on_unknown == "resubmit",
+            takes_files=self.service.takes_files,
+        )
         self._complain(known)
+        if files.are_unseen(self.manifest):
+            self.terminal.say(f"local files are {files.UNSEEN}", style="yellow")
 
     def _complain(self, known: Sequence[int]) -> None:
         """Complain of invalid lines but the *known* ones, and go on without them."""

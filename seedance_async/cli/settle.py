@@ -15,33 +15,65 @@ from seedance_async.journal import SqliteJournal
 from seedance_async.ledger import Ledger
 from seedance_async.lifecycle import JobRecord, JobState
 
+_ASSET = "asset:"
+
 
 def settle(
     key: Annotated[str, HyphenFirst],
     /,
     *,
     task_id: str | None = None,
+    asset_id: str | None = None,
     not_created: Flag = False,
     journal: str | None = None,
 ) -> int:
-    """Say what became of an unknown job.
+    """Say what became of an unknown job, or of the unknown registration of an asset.
 
     Parameters
     ----------
     key
-        The job's key.
+        The job's key; that of a registration begins with asset:
     task_id
         The id of its task, as the provider's billing has it: it is waited for, not sent again.
+    asset_id
+        The id of the asset, for a registration.
     not_created
-        There is no task: the job is sent again by the next run.
+        There is none: it is sent again by the next run.
     journal
         The journal, or its folder; if not given, the one here or in the only folder that has one.
     """
-    if (task_id is not None) == not_created:
-        raise exits.CannotStart("say one of the two: --task-id ID, or --not-created")
-    checked = None if task_id is None else _checked(task_id)
+    option, its_id = "--task-id", task_id
+    if key.startswith(_ASSET):
+        option, its_id = "--asset-id", asset_id
+    wrong = asset_id if option == "--task-id" else task_id
+    if wrong is not None or (its_id is not None) == not_created:
+        raise exits.CannotStart(f"say one of the two: {option} ID, or --not-created")
     opened = SqliteJournal(journals.find(journal))
+    if key.startswith(_ASSET):
+        return asyncio.run(_settle_asset(opened, key, its_id, Terminal()))
+    checked = None if its_id is None else _checked(its_id)
     return asyncio.run(_settle(opened, key, checked, Terminal()))
+
+
+async def _settle_asset(
+    journal: SqliteJournal, key: str, asset_id: str | None, terminal: Terminal
+) -> int:
+    from seedance_async import assets  # noqa: PLC0415 -- brings in aiohttp
+
+    try:
+        await journal.open()
+    except JournalError as error:
+        raise exits.CannotStart(trouble.of_journal(error, journal.path)) from error
+    try:
+        await assets.settle(journal, key, asset_id)
+    except (JournalError, ValueError) as error:
+        terminal.say(str(error), style="red")
+        return exits.SOME_FAILED
+    finally:
+        await journal.close()
+    what = "will be registered again by the next run" if asset_id is None else f"is {asset_id} now"
+    terminal.say(f"{key} {what}")
+    return exits.OK
 
 
 def _checked(task_id: str) -> str:

@@ -350,7 +350,8 @@ class SqliteJournal:
 
     async def _remember(self, name: str, text: str) -> None:
         async with self._commits.sole_writer(), self._transaction() as db:
-            await db.execute_fetchall(rows.REMEMBER, (name, text))
+            # It may be a URL that is signed, and the driver writes to its log at DEBUG.
+            await db.executemany(rows.REMEMBER, rows.Rows([(name, text)]))
 
     async def recall(self, name: str) -> str | None:
         """Give what is kept under *name*; None for nothing.
