@@ -136,10 +136,8 @@ class Files:
         began, digest = self._clock(), found.file.digest
         async with Alone(self._busy, digest) as had_to_wait:
             failed = self._failed.get(digest)
-            if failed is not None:
-                is_shared = had_to_wait and failed.at >= began
-                if is_shared or isinstance(failed.error, AssetFailed):
-                    raise copy.copy(failed.error) from failed.error.__cause__
+            if failed is not None and had_to_wait and failed.at >= began:  # it was ours as well
+                raise copy.copy(failed.error) from failed.error.__cause__
             known = self._known.get(digest)
             if known is not None and known.is_fresh(utc_now()):
                 return known

@@ -78,8 +78,8 @@ class AssetPublisher:
     """Publishes through the provider's asset library, which reviews what it takes.
 
     For images with faces or virtual avatars, which must have passed that review. Each file is
-    published by *publisher*, registered once, and waited for until it may be used; a file that the
-    review does not let pass raises ``AssetFailed``, and is not registered again by this session.
+    published by *publisher*, registered once, and waited for until it may be used. One that the
+    review does not let pass raises ``AssetFailed``, until its asset was deleted.
 
     Args:
         publisher: Makes the file public, so that the provider can fetch it for its review: a

@@ -995,6 +995,8 @@ async def test_a_rejected_file_fails_its_jobs_and_is_registered_once(
                 assert all(job.task_id is None for job in failed)
         # Whoever thinks the reviewer wrong deletes the asset.
         async with reviewing(emulator, journal=journal) as session:
+            with pytest.raises(AssetFailed):
+                await session.submit(frames("1.png"))
             await session.assets.delete(journal.about("asset:")[0]["asset_id"])
             await session.submit(frames("1.png"))
     assert len(registry.urls) == 3

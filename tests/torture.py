@@ -33,7 +33,7 @@ from torture_client import RUN_HEADER, prompt
 
 from seedance_async import JobRecord, JobState, JournalError
 from seedance_async.emulator import Emulator, FaultPlan, film
-from seedance_async.emulator.gallery import Gallery, Piece
+from seedance_async.emulator.gallery import Gallery, Piece, Stills
 from seedance_async.emulator.handlers import VIDEOS_PATH
 from seedance_async.emulator.mishaps import FAULTS, Call
 from seedance_async.emulator.order import Order
@@ -170,7 +170,7 @@ class Stock(Gallery):
         super().__init__()
         self._picture = _any_film() + _box(b"free", bytes(padding_bytes))
 
-    async def film(self, order: Order) -> Piece:
+    async def film(self, order: Order, stills: Stills = (None, None)) -> Piece:
         return Piece.of(self.content(order.prompt))
 
     def content(self, of_prompt: str) -> bytes:
