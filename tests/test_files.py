@@ -173,7 +173,7 @@ async def test_without_a_publisher_a_path_is_refused_before_anything(
 ) -> None:
     request = frames(picture())
     with pytest.raises(InvalidRequest, match=r"give the session a publisher.*media\.reference"):
-        await scripted.submit(request, key="a")
+        await scripted.submit(request, key="a", preflight=False)
     report = await scripted.run_batch([request, frames("https://example.com/a.png")])
     assert [each.status for each in report.outcomes] == ["invalid", "completed"]
     assert api.count("POST") == 1
@@ -183,8 +183,8 @@ async def test_each_content_is_published_once_and_sent_in_its_place(
     session: SeedanceSession, publisher: Counting, picture: Callable[..., Path]
 ) -> None:
     picture(1), picture(2), picture(1, name="same.png")
-    await session.submit(frames("1.png", "2.png"))
-    await session.submit(frames(Path("same.png"), Path("1.png").absolute()))
+    await session.submit(frames("1.png", "2.png"), preflight=False)
+    await session.submit(frames(Path("same.png"), Path("1.png").absolute()), preflight=False)
     assert len(publisher.seen) == 2
     assert {file.kind for file in publisher.seen} == {MediaKind.IMAGE}
     first, last = (bodies[0][name] for name in ("first_image", "last_image"))
@@ -226,7 +226,7 @@ async def test_500_requests_that_share_20_files_are_20_publications_a_few_at_a_t
     async with SeedanceSession(
         emulator.api_key, base_url=emulator.base_url, publisher=publisher
     ) as session:
-        report = await session.run_batch(requests, max_in_flight=100)
+        report = await session.run_batch(requests, max_in_flight=100, preflight=False)
     assert {each.status for each in report.outcomes} == {"completed"}
     assert len(publisher.seen) == 20
     assert len({file.digest for file in publisher.seen}) == 20
@@ -304,7 +304,7 @@ async def test_a_publication_is_on_disk(
         async with SeedanceSession(
             "key", base_url=api.base_url, publisher=publisher, journal=home / "j.sqlite"
         ) as session:
-            await session.submit(request)
+            await session.submit(request, preflight=False)
     assert len(publisher.seen) == 1
 
 
@@ -337,7 +337,7 @@ async def test_a_record_that_cannot_be_read_is_published_anew(
     async with SeedanceSession(
         "key", base_url=api.base_url, publisher=publisher, journal=Odd()
     ) as session:
-        await session.submit(frames(picture()))
+        await session.submit(frames(picture()), preflight=False)
     assert bodies[0]["first_image"].startswith(publisher.name)
 
 
@@ -351,7 +351,7 @@ async def test_another_publisher_publishes_again(
         async with SeedanceSession(
             "key", base_url=api.base_url, publisher=publisher, journal=journal
         ) as session:
-            await session.submit(frames("0.png"))
+            await session.submit(frames("0.png"), preflight=False)
     assert [len(each.seen) for each in publishers] == [1, 1]
 
 
@@ -359,9 +359,9 @@ async def test_a_file_that_changed_is_published_anew(
     session: SeedanceSession, publisher: Counting, picture: Callable[..., Path]
 ) -> None:
     path = picture(1)
-    await session.submit(frames(path))
+    await session.submit(frames(path), preflight=False)
     picture(2).replace(path)
-    await session.submit(frames(path))
+    await session.submit(frames(path), preflight=False)
     assert len({file.digest for file in publisher.seen}) == 2
 
 
@@ -374,7 +374,7 @@ async def test_a_file_that_changes_meanwhile_is_not_sent(
 
     async with SeedanceSession("key", base_url=api.base_url, publisher=swaps) as session:
         with pytest.raises(PublishError, match=r"1\.png has changed"):
-            await session.submit(frames(picture(1)))
+            await session.submit(frames(picture(1)), preflight=False)
     assert api.count("POST") == 0
 
 
@@ -408,7 +408,7 @@ async def test_files_that_cannot_be_read_are_named_before_anything_is_sent(
 
 async def test_what_was_meant_as_a_signed_url_is_not_quoted(session: SeedanceSession) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        await session.submit(frames("cdn.example.com/a.png?signature=secret"))
+        await session.submit(frames("cdn.example.com/a.png?signature=secret"), preflight=False)
     assert "secret" not in str(refused.value)
     assert "cdn.example.com/a.png" in str(refused.value)
 
@@ -459,7 +459,7 @@ async def test_relative_paths_start_at_the_media_root(
         "key", base_url=api.base_url, publisher=publisher, media_root=home / "shots"
     ) as session:
         await session.preflight(frames("a.png"))
-        await session.submit(frames("a.png", path))
+        await session.submit(frames("a.png", path), preflight=False)
     assert [file.path for file in publisher.seen] == [path]
 
 
@@ -483,7 +483,7 @@ async def test_a_publisher_may_be_any_function(
         bodies.clear()
         api.creates = [remembering(api)]
         async with SeedanceSession("key", base_url=api.base_url, publisher=function) as session:
-            await session.submit(frames(picture()))
+            await session.submit(frames(picture()), preflight=False)
         assert bodies[0]["first_image"] == "https://example.com/0.png"
     assert threads
     assert threads[0] != threading.get_ident()
@@ -509,15 +509,15 @@ async def test_only_a_function_with_a_name_of_its_own_is_remembered_under_it(
             publisher=functools.partial(upload, where),
             journal=journal,
         ) as session:
-            await session.submit(request)
-            await session.submit(request)
+            await session.submit(request, preflight=False)
+            await session.submit(request, preflight=False)
     hosts = [urlsplit(body["first_image"]).hostname for body in bodies]
     assert hosts == [f"{where}.example.com" for where in ("wrong", "wrong", "right", "right")]
     assert journal.about("published:") == []
     async with SeedanceSession(
         "key", base_url=api.base_url, publisher=named, journal=journal
     ) as session:
-        await session.submit(request)
+        await session.submit(request, preflight=False)
     ((_, lifetime_s, _),) = journal.about("published:")
     assert lifetime_s == 86_400  # a plain URL is taken to hold for a day
 
@@ -556,10 +556,10 @@ async def test_what_is_published_must_be_a_media_reference(
 
     async with SeedanceSession("key", base_url=api.base_url, publisher=publish) as session:
         if words is None:  # the session is at a private host itself
-            await session.submit(frames(picture()))
+            await session.submit(frames(picture()), preflight=False)
             return
         with pytest.raises(PublishError, match=words):
-            await session.submit(frames(picture()))
+            await session.submit(frames(picture()), preflight=False)
     assert api.count("POST") == 0
 
 
@@ -570,7 +570,7 @@ async def test_what_is_published_on_a_private_host_is_refused_and_not_remembered
     for _ in range(2):
         async with SeedanceSession("key", publisher=publisher, journal=journal) as session:
             with pytest.raises(InvalidRequest, match=r"first_image: points to.*media\.public"):
-                await session.submit(frames(picture()))
+                await session.submit(frames(picture()), preflight=False)
     assert len(publisher.seen) == 2
 
 
@@ -586,7 +586,7 @@ async def test_a_publisher_that_cancels_itself_leaves_no_picture_out(
 
     session._publisher = Suicidal(takes_s=1.0)
     with pytest.raises(SeedanceError, match="cancelled in the middle"):
-        await session.submit(frames(picture(1), picture(2)))
+        await session.submit(frames(picture(1), picture(2)), preflight=False)
     assert bodies == []
 
 
@@ -595,7 +595,7 @@ async def test_whoever_cancels_all_tasks_leaves_no_picture_out(
     session: SeedanceSession, publisher: Counting, picture: Callable[..., Path], after_s: float
 ) -> None:
     publisher.takes_s = 1.0
-    task = asyncio.ensure_future(session.submit(frames(picture(1), picture(2))))
+    task = asyncio.ensure_future(session.submit(frames(picture(1), picture(2)), preflight=False))
     others = {task, asyncio.current_task(), *asyncio.all_tasks()}
     await anyio.sleep(after_s)  # in which both begin
     for each in asyncio.all_tasks() - others:
@@ -619,7 +619,9 @@ async def test_a_journal_that_cancels_leaves_no_picture_out(
     async with SeedanceSession(
         "key", base_url=api.base_url, publisher=publisher, journal=Cancels()
     ) as session:
-        (outcome,) = (await session.run_batch([frames(picture(1), picture(2))])).outcomes
+        (outcome,) = (
+            await session.run_batch([frames(picture(1), picture(2))], preflight=False)
+        ).outcomes
     assert outcome.status is OutcomeStatus.FAILED
     assert api.count("POST") == 0
 
@@ -630,14 +632,14 @@ async def test_a_publisher_that_fails_fails_its_jobs_alone(
     publisher.fails = [OSError("no route to https://u.example.com/?sig=secret")]
     picture(1), picture(2)
     requests = [frames("1.png"), frames("2.png"), frames("https://example.com/a.png")]
-    report = await session.run_batch(requests, max_in_flight=1, timeout_s=1)
+    report = await session.run_batch(requests, max_in_flight=1, timeout_s=1, preflight=False)
     first = report.outcomes[0]
     assert (first.status, type(first.error)) == (OutcomeStatus.FAILED, PublishError)
     assert "no route" in str(first.error)
     assert "secret" not in str(first.error)
     assert len(bodies) == 2
     # Nothing was paid for it: the next run sends it.
-    await session.submit(requests[0], key=first.key)
+    await session.submit(requests[0], key=first.key, preflight=False)
     assert len(bodies) == 3
     assert len(publisher.seen) == 3
 
@@ -647,7 +649,7 @@ async def test_a_publisher_that_hangs_is_given_up(
 ) -> None:
     publisher.takes_s = 1e9
     with pytest.raises(PublishError, match="TimeoutError"):
-        await session.submit(frames(picture()))
+        await session.submit(frames(picture()), preflight=False)
     assert anyio.current_time() == pytest.approx(900, abs=1)
 
 
@@ -656,11 +658,13 @@ async def test_whoever_waits_for_a_file_shares_its_failure(
 ) -> None:
     publisher.fails, publisher.takes_s = [OSError("down")], 1.0
     picture()
-    report = await session.run_batch([frames("0.png")] * 10, timeout_s=1, max_in_flight=10)
+    report = await session.run_batch(
+        [frames("0.png")] * 10, timeout_s=1, max_in_flight=10, preflight=False
+    )
     assert {type(each.error) for each in report.outcomes} == {PublishError}
     assert len(publisher.seen) == 1
     publisher.takes_s = 0.0
-    await session.submit(frames("0.png"))
+    await session.submit(frames("0.png"), preflight=False)
     assert len(publisher.seen) == 2
 
 
@@ -669,7 +673,7 @@ async def test_a_cancellation_of_the_publishers_own_is_its_failure(
 ) -> None:
     publisher.fails = [asyncio.CancelledError()]
     with pytest.raises(PublishError, match="CancelledError"):
-        await session.submit(frames(picture()))
+        await session.submit(frames(picture()), preflight=False)
 
 
 @kinds
@@ -680,18 +684,18 @@ async def test_a_cancelled_publication_leaves_a_job_that_may_be_sent(
     cancel: Callable[[Work, float], Awaitable[None]],
 ) -> None:
     publisher.takes_s, request = 60.0, frames(picture())
-    await cancel(lambda: session.submit(request, key="a"), 1)
+    await cancel(lambda: session.submit(request, key="a", preflight=False), 1)
     assert (publisher.at_once, len(publisher.seen), bodies) == (0, 1, [])
     assert [job.state async for job in session.jobs()] == [JobState.PLANNED]
     publisher.takes_s = 0.0
-    assert (await session.submit(request, key="a")).id == "video_1"
+    assert (await session.submit(request, key="a", preflight=False)).id == "video_1"
 
 
 async def test_closing_ends_a_publication(
     session: SeedanceSession, publisher: Counting, picture: Callable[..., Path]
 ) -> None:
     publisher.takes_s = 60.0
-    task = asyncio.ensure_future(session.submit(frames(picture())))
+    task = asyncio.ensure_future(session.submit(frames(picture()), preflight=False))
     await anyio.sleep(1)
     await session.close()
     with pytest.raises(SessionClosed):
@@ -708,7 +712,7 @@ async def test_a_url_whose_time_is_over_when_the_turn_comes_is_not_sent(
             return await super().publish(file)
 
     session._publisher = lives = Lives()
-    await session.submit(frames(picture()))
+    await session.submit(frames(picture()), preflight=False)
     assert len(lives.seen) == 2
     assert "/2/" in bodies[0]["first_image"]
 
@@ -719,10 +723,10 @@ async def test_what_is_never_public_for_long_enough_is_given_up(
     publisher.lifetime_s = 1e-6
     request = frames(picture())
     with pytest.raises(PublishError, match="not public for long enough"):
-        await session.submit(request, key="a")
+        await session.submit(request, key="a", preflight=False)
     assert (bodies, len(publisher.seen)) == ([], 3)
     publisher.lifetime_s = None
-    assert (await session.submit(request, key="a")).id
+    assert (await session.submit(request, key="a", preflight=False)).id
 
 
 async def test_jobs_without_files_do_not_wait_for_those_with(
@@ -767,7 +771,7 @@ async def test_a_session_without_a_publisher_collects_what_was_paid_for(
     async with SeedanceSession(
         "key", base_url=api.base_url, publisher=publisher, journal=journal
     ) as session:
-        await session.run_batch([frames("0.png")], timeout_s=0)
+        await session.run_batch([frames("0.png")], timeout_s=0, preflight=False)
     path.unlink()
     expected = OutcomeStatus.UNKNOWN if state == "unknown" else OutcomeStatus.COMPLETED
     for who in (None, publisher):
@@ -775,7 +779,9 @@ async def test_a_session_without_a_publisher_collects_what_was_paid_for(
             async with SeedanceSession(
                 "key", base_url=api.base_url, publisher=who, journal=journal
             ) as session:
-                report = await session.run_batch([frames("0.png")], on_unknown=on_unknown)
+                report = await session.run_batch(
+                    [frames("0.png")], on_unknown=on_unknown, preflight=False
+                )
             assert report.outcomes[0].status in (expected, OutcomeStatus.SKIPPED)
     assert api.count("POST") == 1
 
@@ -788,7 +794,7 @@ async def test_a_job_that_is_known_needs_its_files_no_more(
         async with SeedanceSession(
             "key", base_url=api.base_url, publisher=publisher, journal=home / "j.sqlite"
         ) as session:
-            (outcome,) = (await session.run_batch([frames("0.png")])).outcomes
+            (outcome,) = (await session.run_batch([frames("0.png")], preflight=False)).outcomes
         path.unlink(missing_ok=True)
     assert outcome.status is OutcomeStatus.SKIPPED
     assert (api.count("POST"), len(publisher.seen)) == (1, 1)
@@ -806,7 +812,7 @@ async def test_a_signature_is_in_no_log(
     async with SeedanceSession(
         "key", base_url=api.base_url, publisher=publisher, journal=home / "j.sqlite"
     ) as session:
-        await session.submit(frames(picture()))
+        await session.submit(frames(picture()), preflight=False)
     assert "s3cr3t" not in caplog.text
 
 
@@ -821,7 +827,7 @@ async def test_no_path_goes_to_the_provider_and_no_signature_into_an_error(
 
     async with SeedanceSession("key", base_url=api.base_url, publisher=publish) as session:
         with pytest.raises(Exception, match="400") as refused:
-            await session.submit(frames(picture()))
+            await session.submit(frames(picture()), preflight=False)
         (job,) = [job async for job in session.jobs()]
     assert "s3cr3t" not in f"{refused.value}{refused.value!r}{job.error}{job!r}"
     assert "s3cr3t" not in repr(Published(url))
@@ -838,7 +844,7 @@ async def test_a_journal_that_forgets_ends_the_job_and_nothing_is_sent(
         "key", base_url=api.base_url, publisher=publisher, journal=Full()
     ) as session:
         with pytest.raises(Exception, match="does not keep published:"):
-            await session.submit(frames(picture()))
+            await session.submit(frames(picture()), preflight=False)
     assert api.count("POST") == 0
 
 
@@ -939,7 +945,7 @@ async def test_files_on_the_shelf_end_with_their_time(picture: Callable[..., Pat
             assert answer.status == 410
         with pytest.raises(PublishError, match="401"):
             await EmulatorPublisher(emulator.base_url, "wrong").publish(file)
-        assert (await session.submit(frames("0.png"))).id
+        assert (await session.submit(frames("0.png"), preflight=False)).id
 
 
 def reviewing(
@@ -971,7 +977,10 @@ async def test_a_face_goes_through_the_review(picture: Callable[..., Path], home
         counting = Counting(behind=emulator.publisher, lifetime_s=1e-6)
         for _ in range(2):
             async with reviewing(emulator, counting, journal=home / "j.sqlite") as session:
-                tasks = [await session.submit(frames("1.png", "2.png")) for _ in range(3)]
+                tasks = [
+                    await session.submit(frames("1.png", "2.png"), preflight=False)
+                    for _ in range(3)
+                ]
                 assert (await tasks[0].wait()).url
     assert (len(counting.seen), len(registry.urls)) == (2, 2)
 
@@ -985,9 +994,12 @@ async def test_a_rejected_file_fails_its_jobs_and_is_registered_once(
         for times in (1, 2):
             async with reviewing(emulator, journal=journal) as session:
                 with pytest.raises(AssetFailed, match=r"^1\.png: asset asset-.* did not pass"):
-                    await session.submit(frames("1.png"))
+                    await session.submit(frames("1.png"), preflight=False)
                 requests = [frames("1.png")] * 20 + [frames("2.png")] * 2
-                errors = [each.error for each in (await session.run_batch(requests)).outcomes]
+                errors = [
+                    each.error
+                    for each in (await session.run_batch(requests, preflight=False)).outcomes
+                ]
                 assert [type(each) for each in errors] == [AssetFailed] * 20 + [type(None)] * 2
                 assert (len(registry.urls), emulator.stats.accepted) == (2, 2)
                 failed = [job async for job in session.jobs(JobState.FAILED)]
@@ -996,9 +1008,9 @@ async def test_a_rejected_file_fails_its_jobs_and_is_registered_once(
         # Whoever thinks the reviewer wrong deletes the asset.
         async with reviewing(emulator, journal=journal) as session:
             with pytest.raises(AssetFailed):
-                await session.submit(frames("1.png"))
+                await session.submit(frames("1.png"), preflight=False)
             await session.assets.delete(journal.about("asset:")[0]["asset_id"])
-            await session.submit(frames("1.png"))
+            await session.submit(frames("1.png"), preflight=False)
     assert len(registry.urls) == 3
 
 
@@ -1010,7 +1022,7 @@ async def test_a_bad_url_behind_a_review_is_told_as_the_publishers(
 
     async with reviewing(emulator, cast("Any", publish)) as session:
         with pytest.raises(PublishError, match=r"what 0\.png was published as is an asset already"):
-            await session.submit(frames(picture()))
+            await session.submit(frames(picture()), preflight=False)
 
 
 async def test_a_review_that_takes_too_long_is_gone_on_with(picture: Callable[..., Path]) -> None:
@@ -1020,9 +1032,9 @@ async def test_a_review_that_takes_too_long_is_gone_on_with(picture: Callable[..
             with pytest.raises(
                 PublishError, match=r"0\.png: .* is Processing after 1 s; its review"
             ):
-                await session.submit(request, key="a")
+                await session.submit(request, key="a", preflight=False)
         async with reviewing(emulator, journal=journal) as session:
-            assert (await session.submit(request, key="a")).id
+            assert (await session.submit(request, key="a", preflight=False)).id
     assert len(registry.urls) == 1
 
 
@@ -1031,7 +1043,9 @@ async def test_a_lost_registration_is_no_lost_task(picture: Callable[..., Path])
     async with Emulator(faults=["asset.reset"]) as emulator:
         for _ in range(2):
             async with reviewing(emulator, journal=journal) as session:
-                (outcome,) = (await session.run_batch([frames(picture())])).outcomes
+                (outcome,) = (
+                    await session.run_batch([frames(picture())], preflight=False)
+                ).outcomes
             assert (outcome.status, type(outcome.error)) == (OutcomeStatus.FAILED, PublishError)
             assert outcome.error is not None
             lost = outcome.error.__cause__
@@ -1039,5 +1053,5 @@ async def test_a_lost_registration_is_no_lost_task(picture: Callable[..., Path])
             assert lost.key in str(outcome.error)
         async with reviewing(emulator, journal=journal) as session:
             await session.assets.settle(lost.key, not_created=True)
-            assert (await session.submit(frames(picture()))).id
+            assert (await session.submit(frames(picture()), preflight=False)).id
         assert emulator.stats.faults == {"asset.reset": 1}

@@ -25,10 +25,9 @@ from typing import IO, Any
 
 import attrs
 
-from seedance_async.media import images, recode, redraw, streams
+from seedance_async.media import images, streams
 from seedance_async.media.problem import Problem
 from seedance_async.mediainfo import MediaInfo, MediaKind
-from seedance_async.remedies import Plan
 
 _BUFFER_BYTES = 1 << 15
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no fault of the file that is read
@@ -79,6 +78,10 @@ def _look(file: IO[bytes], size: int | None, *, is_whole: bool) -> MediaInfo:
 
 def _fit(order: dict[str, Any]) -> int:
     """Make a file fit, into another that must be there: what was deleted is not made again."""
+    # Most processes do no more than look, and should start soon.
+    from seedance_async.media import recode, redraw  # noqa: PLC0415
+    from seedance_async.remedies import Plan  # noqa: PLC0415
+
     plan = Plan(**{**order["plan"], "kind": MediaKind(order["plan"]["kind"])})
     path, to = order["path"], order["to"]
     with _nameless(path) as file, open(to, "r+b") as made, _clear():  # noqa: PTH123 - as there
