@@ -20,7 +20,7 @@ from PIL import Image
 
 from seedance_async import wire
 from seedance_async.emulator import Emulator, EmulatorStats, film
-from seedance_async.emulator.gallery import Gallery
+from seedance_async.emulator.gallery import Cache, Gallery
 
 GOLDEN = Path(__file__).parent / "golden" / "requests.jsonl"
 CASES = [json.loads(line) for line in GOLDEN.read_text("utf-8").splitlines()]
@@ -518,9 +518,9 @@ async def test_other_images_are_not_found(client: Client, size: str) -> None:
 
 
 async def test_the_gallery_keeps_what_was_asked_for_last() -> None:
-    gallery = Gallery(cache_bytes=1)
+    gallery = Gallery(Cache(1))
     first = await gallery.image(300, 300)
-    roomy = Gallery(cache_bytes=len(first.content) * 3)
+    roomy = Gallery(Cache(len(first.content) * 3))
     again = await gallery.image(300, 300)
     kept = await roomy.image(300, 300)
     for side in range(301, 310):

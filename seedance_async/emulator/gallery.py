@@ -12,6 +12,7 @@ import functools
 import hashlib
 import importlib.util
 import io
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -42,20 +43,56 @@ class Piece:
         return cls(content, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
 
 
-class Gallery:
-    """Makes pieces on demand, two at a time, and keeps the latest up to a number of bytes."""
+class Cache:
+    """Keeps the latest pieces, up to a number of bytes."""
 
-    def __init__(self, *, cache_bytes: int = CACHE_BYTES) -> None:
-        """Start with an empty cache of at most *cache_bytes*."""
-        self._cache_bytes = cache_bytes
-        self._cached: OrderedDict[object, Piece] = OrderedDict()
+    def __init__(self, max_bytes: int) -> None:
+        """Start with an empty cache of at most *max_bytes*."""
+        self._max_bytes = max_bytes
+        self._pieces: OrderedDict[object, Piece] = OrderedDict()
         self._used_bytes = 0
+        self._lock = threading.Lock()  # each emulator may have a thread of its own
+
+    def find(self, key: object) -> Piece | None:
+        """Look a piece up; it is then the latest."""
+        with self._lock:
+            piece = self._pieces.get(key)
+            if piece is not None:
+                self._pieces.move_to_end(key)
+            return piece
+
+    def keep(self, key: object, piece: Piece) -> None:
+        """Keep a piece, unless there is one."""
+        with self._lock:
+            if key in self._pieces:
+                return
+            self._pieces[key] = piece
+            self._used_bytes += len(piece.content)
+            while self._used_bytes > self._max_bytes:
+                _, oldest = self._pieces.popitem(last=False)
+                self._used_bytes -= len(oldest.content)
+
+
+# Equal orders make equal films, whichever emulator of this process is asked.
+_CACHE = Cache(CACHE_BYTES)
+
+
+class Gallery:
+    """Makes pieces on demand, two at a time, and keeps the latest.
+
+    Those that a *cache* of its own has; None shares one with all others of the process.
+    """
+
+    def __init__(self, cache: Cache | None = None) -> None:
+        """Start to make nothing."""
+        self._cache = _CACHE if cache is None else cache
         self._making: dict[object, asyncio.Future[Piece]] = {}
         self._threads: ThreadPoolExecutor | None = None
 
     async def film(self, order: Order, stills: Stills = (None, None)) -> Piece:
         """Give the film of *order*, an MP4 that begins and ends with *stills*."""
-        return await self._piece(order, functools.partial(_film, order, stills))
+        key = (order, *(still and hashlib.sha256(still).digest() for still in stills))
+        return await self._piece(key, functools.partial(_film, order, stills))
 
     async def image(self, width_px: int, height_px: int) -> Piece:
         """Give an image of that size, a PNG."""
@@ -71,9 +108,8 @@ class Gallery:
             self._threads = None
 
     async def _piece(self, key: object, make: Callable[[], bytes]) -> Piece:
-        cached = self._cached.get(key)
+        cached = self._cache.find(key)
         if cached is not None:
-            self._cached.move_to_end(key)
             return cached
         future = self._making.get(key)
         if future is None:
@@ -95,12 +131,7 @@ class Gallery:
         # Asking for the exception marks it as retrieved: there may be nobody left to wait.
         if future.cancelled() or future.exception() is not None:
             return
-        piece = future.result()
-        self._cached[key] = piece
-        self._used_bytes += len(piece.content)
-        while self._used_bytes > self._cache_bytes:
-            _, oldest = self._cached.popitem(last=False)
-            self._used_bytes -= len(oldest.content)
+        self._cache.keep(key, future.result())
 
 
 def require_extra() -> None:

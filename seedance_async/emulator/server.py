@@ -51,8 +51,9 @@ class Emulator:
     An asynchronous context manager; ``start`` and ``stop`` do the same by hand. Once stopped it
     may be started again on the same port, to play an outage: tasks go on meanwhile.
 
-    Memory is bounded: the latest 20,000 ended tasks, 10,000 assets and 128 MiB of films are
-    kept; see ``accepted_ids``. A task is unknown a day after its video expired.
+    Memory is bounded: the latest 20,000 ended tasks and 10,000 assets are kept, and 128 MiB of
+    films for all emulators of a process; see ``accepted_ids``. A task is unknown a day after its
+    video expired.
     """
 
     def __init__(
