@@ -261,7 +261,7 @@ async def looked(outcomes: Outcomes) -> list[tuple[float, Estimate]]:
     return told
 
 
-SEEDS = 10
+SEEDS = 6
 
 
 @pytest.mark.parametrize(
