@@ -16,10 +16,10 @@ try:
     import obstore
     from obstore.exceptions import BaseError
     from obstore.store import S3Store
-except ImportError as exc:
+except ImportError as _missing:
     raise ImportError(
         "publishing in an S3 bucket needs obstore: pip install 'seedance-async[s3]'"
-    ) from exc
+    ) from _missing
 
 _DAY_S = 86_400.0
 _LONGEST_S = 7 * _DAY_S  # Source: Amazon's documentation of Signature Version 4
