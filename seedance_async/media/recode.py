@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import IO, Any
@@ -122,8 +123,15 @@ def _written(to: IO[bytes], container: str) -> Any:
     return av.open(to, "w", format=container, options=options, io_open=again)
 
 
-class _Track:
-    """One stream on its way: decoded, filtered, coded, written."""
+class _Track(ABC):
+    """One stream on its way: decoded, filtered, coded, written.
+
+    Attributes:
+        damaged: How many packets could not be decoded.
+        is_over: Whether all that is wanted of it was passed on.
+    """
+
+    _first: int  # the time that becomes 0, in units of what is coded
 
     def __init__(self, old: Any, new: Any) -> None:
         old.thread_type = "AUTO"
@@ -149,8 +157,9 @@ class _Track:
         self._push(None)
         self._container.mux(self._coded.encode(None))
 
+    @abstractmethod
     def _pass(self, frame: Any) -> None:
-        raise NotImplementedError
+        """Take a frame that was decoded."""
 
     def _push(self, frame: Any) -> None:
         self._graph.push(frame)
@@ -158,11 +167,8 @@ class _Track:
 
     def _code(self) -> None:
         for frame in _pulled(self._graph):
-            self._shift(frame)
+            frame.pts -= self._first
             self._container.mux(self._coded.encode(frame))
-
-    def _shift(self, frame: Any) -> None:
-        raise NotImplementedError
 
     def _chain(self, source: Any, *filters: str) -> None:
         steps = [self._graph.add(*step.split("=", 1)) for step in filters]
@@ -242,9 +248,6 @@ class _Pictures(_Track):
         frame.duration = end - frame.pts
         self._push(frame)
 
-    def _shift(self, frame: Any) -> None:
-        frame.pts -= self._first
-
 
 class _Sound(_Track):
     """Sound, of one or two channels where it is squeezed."""
@@ -292,9 +295,6 @@ class _Sound(_Track):
             self.is_over = True
         else:
             self._push(frame)
-
-    def _shift(self, frame: Any) -> None:
-        frame.pts -= self._first
 
 
 def _at(seconds: Fraction, time_base: Fraction) -> int:
