@@ -3,6 +3,7 @@
 from seedance_async.admission import Limits
 from seedance_async.asset import Asset, AssetKind, AssetStatus
 from seedance_async.batch import Outcomes
+from seedance_async.budget import Budget, Expense, Price, PriceTable, Spread
 from seedance_async.errors import (
     AssetFailed,
     AssetUnknown,
@@ -54,9 +55,11 @@ __all__ = [
     "AuthenticationError",
     "Backoff",
     "BatchReport",
+    "Budget",
     "BudgetExceeded",
     "DownloadError",
     "Estimate",
+    "Expense",
     "Fixed",
     "InsufficientBalance",
     "InvalidRequest",
@@ -78,6 +81,8 @@ __all__ = [
     "Outcomes",
     "Pacing",
     "Preflight",
+    "Price",
+    "PriceTable",
     "PublishError",
     "Published",
     "Publisher",
@@ -88,6 +93,7 @@ __all__ = [
     "SeedanceSession",
     "ServiceUnavailable",
     "SessionClosed",
+    "Spread",
     "SqliteJournal",
     "SubmissionUnknown",
     "TaskState",

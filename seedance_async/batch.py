@@ -11,7 +11,15 @@ import contextlib
 import datetime as dt
 import itertools
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from pathlib import Path
 
 import anyio
@@ -23,6 +31,7 @@ from seedance_async.agenda import Agenda
 from seedance_async.calls import Calls, OnUnknown, Taken, key_of
 from seedance_async.download import is_disk_trouble, is_there, prepare_folder
 from seedance_async.errors import (
+    BudgetExceeded,
     DownloadError,
     InvalidRequest,
     SeedanceError,
@@ -94,6 +103,7 @@ async def run(
     scheduler = _Scheduler(calls, source, plan)
     if plan.out_dir is not None:  # before anything is paid for
         await asyncio.to_thread(prepare_folder, plan.out_dir)
+    await scheduler.count_what_is_there(source)
     raised: BaseException | None = None
     is_cut = False
     counted = calls.turns.batch(plan.max_in_flight, scheduler.limits_changed)
@@ -206,6 +216,7 @@ class _Scheduler:
         self._exhausted = False
         self._closed = False
         self._source_error: Exception | None = None
+        self._is_spent = False
 
     @property
     def _max_in_flight(self) -> int:
@@ -269,9 +280,10 @@ class _Scheduler:
     async def _feed(self) -> None:
         """Read an item for each free place, until there are no more."""
         try:
-            while True:
-                while not self._has_room():
+            while not self._is_over:
+                if not self._has_room():
                     await self._change()
+                    continue
                 item = await anext(self._items)
                 entry = _Entry(index=self._taken, item=item, started_at=utc_now())
                 self._taken += 1
@@ -280,6 +292,7 @@ class _Scheduler:
                 self._creates.put(self._calls.clock(), entry)
                 if self._taken % _AT_ONCE == 0:
                     await anyio.lowlevel.checkpoint()
+            self._exhaust()
         except StopAsyncIteration:
             self._exhaust()
         # The source is the caller's: its failure stops the feeding, and jobs that were paid for
@@ -293,6 +306,21 @@ class _Scheduler:
             stopped = SeedanceError("the source of requests was cancelled")
             stopped.__cause__ = exc
             self._exhaust(stopped)
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether no more is to be read: of a source without an end, neither for its budget."""
+        is_spent = self._is_spent and self._total is None
+        return self._calls.turns.is_draining or is_spent
+
+    async def count_what_is_there(self, source: BatchSource) -> None:
+        """Have the budget count what earlier runs made of these jobs, before any is sent."""
+        if self._calls.purse is None or self._total is None or isinstance(source, AsyncIterable):
+            return
+        keys = frozenset(keys_of(source, self._plan.places))
+        async for record in self._calls.ledger.journal.records():
+            if record.key in keys:
+                self._calls.count(record, adopts=True)
 
     def _exhaust(self, error: Exception | None = None) -> None:
         self._exhausted, self._source_error = True, error
@@ -474,6 +502,7 @@ class _Scheduler:
             self._in_flight -= 1
             # The batch asks about it no more, however it stands.
             self._calls.turns.given_up(entry.task_id or (error.task_id if error else None))
+        self._is_spent = self._is_spent or isinstance(error, BudgetExceeded)
         job = entry.job
         self._outcomes.append(
             Outcome(
@@ -491,6 +520,27 @@ class _Scheduler:
             )
         )
         self._notify()
+
+
+def keys_of(source: Iterable[BatchItem], places: Mapping[str, int]) -> Iterator[str]:
+    """Give the keys that a batch's jobs will have, invalid ones left out.
+
+    Args:
+        source: The batch's items.
+        places: How many equal requests, by their digests, came before them.
+    """
+    counted = Counter(places)
+    for item in source:
+        try:
+            job = job_of(item)
+        except InvalidRequest:
+            continue
+        if job.key is not None:
+            yield job.key
+            continue
+        digest = job.request.digest
+        counted[digest] += 1
+        yield key_of(digest, counted[digest])
 
 
 def _status(entry: _Entry, error: SeedanceError | None) -> OutcomeStatus:

@@ -23,15 +23,18 @@ from seedance_async import wire
 from seedance_async.admission import Passage
 from seedance_async.agenda import Agenda
 from seedance_async.errors import (
+    BudgetExceeded,
     InvalidRequest,
     JournalError,
     PublishError,
     SeedanceError,
+    SessionClosed,
     SubmissionUnknown,
 )
 from seedance_async.events import (
     Completed,
     Failed,
+    OverBudget,
     Planned,
     Resumed,
     StateChanged,
@@ -47,10 +50,11 @@ from seedance_async.lifecycle import LEFT, JobRecord, JobState, Phase, phase
 from seedance_async.pacing import Pacing
 from seedance_async.paid import finish, is_ours
 from seedance_async.places import Place
+from seedance_async.purse import Purse
 from seedance_async.request import Job, VideoRequest, secrets
 from seedance_async.retry import Again, Patience, Retries, judge_create
 from seedance_async.transport import Transport
-from seedance_async.turns import Turns
+from seedance_async.turns import Turns, drained
 from seedance_async.watch import Watch
 from seedance_async.wire import Answer, NoAnswer, TaskState
 
@@ -125,6 +129,7 @@ class Calls:
         clock: Gives the event loop's time, in seconds.
         checks_hosts: Whether ``media.public`` is checked; it rests for a private base URL.
         fetches: What becomes of a task that has ended.
+        purse: The session's budget; None where there is none.
         make_public: Puts what they are published as in the place of a request's local files.
             None where there is nobody who would.
         operation: Runs a block about a task so that closing the session ends it.
@@ -142,6 +147,7 @@ class Calls:
     clock: Callable[[], float]
     checks_hosts: bool
     fetches: Fetches
+    purse: Purse | None
     make_public: Callable[[VideoRequest], Awaitable[Sendable]] | None
     operation: Callable[[str | None], AbstractContextManager[None]]
     on_the_wire: set[asyncio.Task[Any]] = attrs.field(init=False, factory=set)
@@ -180,6 +186,7 @@ class Calls:
                 # Whoever sent it is gone, or could not write down what became of it.
                 await self.ledger.move(tracked, JobState.UNKNOWN, error=LEFT)
             record = tracked.record
+            self.count(record, adopts=True)
             # What became unknown a moment ago was not meant by who said so before.
             if record.state is JobState.UNKNOWN and (on_unknown == "leave" or had_to_wait):
                 raise _left_unknown(record)
@@ -205,11 +212,36 @@ class Calls:
                 request.check_submission(hosts=False)
             if check is not None:
                 await check(request)
-            return await self._submit(job, standing)
+            await self._afford(job)
+            try:
+                return await self._submit(job, standing)
+            finally:
+                self.count(job.record)
         except InvalidRequest as invalid:
             if job.record.state is JobState.UNKNOWN:  # which matters more
                 raise _left_unknown(job.record) from invalid
             raise
+
+    async def _afford(self, job: TrackedJob) -> None:
+        """Wait until the job is within the budget, and look after others' tasks meanwhile."""
+        if self.purse is None:
+            return
+        try:
+            while not self.purse.reserve(job.key, job.record.request):
+                if self.turns.is_draining:
+                    raise drained()
+                async with anyio.create_task_group() as group:
+                    group.start_soon(self.turns.stand_by, self._look_after)
+                    await self.purse.changed.wait()
+                    group.cancel_scope.cancel()
+        except BudgetExceeded as over:
+            self.events.emit(OverBudget(key=job.key, reason=over.message))
+            raise
+
+    def count(self, record: JobRecord, *, adopts: bool = False) -> None:
+        """Have the budget follow a job; *adopts* where it was sent before."""
+        if self.purse is not None:
+            self.purse.note(record, adopts=adopts)
 
     async def _submit(self, job: TrackedJob, standing: Standing) -> float | None:
         """Create the task of a planned job, waiting as long as the provider accepts nothing.
@@ -274,6 +306,8 @@ class Calls:
         """Wait for a turn; a job that gives up unsent has failed, and may be sent again."""
         try:
             return await self.turns.to_create(standing, number, self._look_after, began=began)
+        except SessionClosed:  # it was merely too late
+            raise
         except SeedanceError as error:
             await self._failed(job, error)
             raise
@@ -534,6 +568,7 @@ class Calls:
             if job is not None and job.waits_for(task.id):
                 error = reason if state is JobState.FAILED else None
                 await self.ledger.move(job, state, task=self._kept(job, task), error=error)
+                self._learn_tokens(job.record)
         # The id is on record, so the job can be taken up; a video must not be lost over it.
         except JournalError as unwritten:
             _log.error("the journal lacks that task %s is %s: %s", task.id, state, unwritten)
@@ -542,6 +577,14 @@ class Calls:
             self.events.emit(Completed(key=key, task_id=task.id))
         elif state is JobState.FAILED:
             self.events.emit(Failed(key=key, task_id=task.id, reason=reason))
+
+    def _learn_tokens(self, record: JobRecord) -> None:
+        tokens = None if record.task is None else record.task.total_tokens
+        if record.state is JobState.COMPLETED and tokens is not None:
+            self.learned.rates.note(record.request, tokens)
+            if self.purse is not None:
+                self.purse.learned()
+        self.count(record)
 
 
 def _check_due(watch: Watch) -> None:

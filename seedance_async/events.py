@@ -88,6 +88,13 @@ class LimitsAdapted(Event):
     reason: str
 
 
+@attrs.frozen(kw_only=True)
+class OverBudget(Event):
+    """The job is not sent: it is not within the session's budget; ``reason`` is for people."""
+
+    reason: str
+
+
 class Completed(Event):
     """The video is made."""
 

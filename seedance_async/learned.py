@@ -1,4 +1,4 @@
-"""Keeps what a session learns of how long tasks take in its journal, for the session after it.
+"""Keeps what a session learns of tasks, how long they take and what they are billed, for the next.
 
 Seldom, so that ten thousand jobs do not pay for it; and whatever goes wrong here is logged once,
 and hurts no job. What is kept are counts and seconds by model and duration: no prompt, no id.
@@ -15,10 +15,12 @@ import anyio
 
 from seedance_async.journal import Journal
 from seedance_async.paid import is_ours
+from seedance_async.rates import Rates
 from seedance_async.turnaround import Turnarounds
 
 _log = logging.getLogger("seedance_async")
 _NAME = "turnarounds"
+RATES = "token rates"
 # A program that is killed forgets what it learned in so many seconds; our choice.
 _EVERY_S = 30.0
 # For so long a job that has ended waits for a journal that hangs; our choice.
@@ -30,11 +32,14 @@ class Learned:
 
     Attributes:
         turnarounds: The record; another one after ``read``.
+        rates: What videos were billed, likewise.
     """
 
     def __init__(self, journal: Journal) -> None:
         self.turnarounds: Turnarounds = Turnarounds()
+        self.rates: Rates = Rates()
         self._journal = journal
+        self._rates = self.rates.to_json()
         self._next = float("-inf")
         self._has_news = False
         self._has_failed = False
@@ -43,6 +48,8 @@ class Learned:
         """Take up what the session before has left."""
         with self._trying(), anyio.fail_after(_PATIENCE_S):
             self.turnarounds = Turnarounds.from_json(await self._journal.recall(_NAME))
+            self.rates = Rates.from_json(await self._journal.recall(RATES))
+            self._rates = self.rates.to_json()
 
     async def task_ended(self) -> None:
         """Take note that there is something new, and write it down if that is due."""
@@ -60,6 +67,9 @@ class Learned:
         # Shielded from the deadline of a wait: its task has ended in time.
         with self._trying(), anyio.fail_after(_PATIENCE_S, shield=True):
             await self._journal.remember(_NAME, self.turnarounds.to_json())
+            if (rates := self.rates.to_json()) != self._rates:
+                await self._journal.remember(RATES, rates)
+                self._rates = rates
             is_written = True
         self._has_news = self._has_news or not is_written
 

@@ -36,9 +36,11 @@ from seedance_async.account import Account
 from seedance_async.admission import Limits
 from seedance_async.assets import Assets
 from seedance_async.batch import Outcomes
+from seedance_async.budget import Budget, Expense, PriceTable, total
 from seedance_async.calls import Calls, OnUnknown, Sendable, check_on_unknown, key_of
 from seedance_async.errors import InvalidRequest, SessionClosed
 from seedance_async.events import Stream, Subscriber
+from seedance_async.expenses import Expenses, expected
 from seedance_async.fetches import Fetches
 from seedance_async.files import Files
 from seedance_async.journal import Journal, MemoryJournal, SqliteJournal
@@ -52,6 +54,7 @@ from seedance_async.paid import finish
 from seedance_async.preflight import Preflight, Preflights
 from seedance_async.publication import Publisher
 from seedance_async.publishers import AssetPublisher, Publish, as_publisher
+from seedance_async.purse import Purse
 from seedance_async.request import Job, VideoRequest
 from seedance_async.results import BatchReport, Outcome, Video
 from seedance_async.retry import Retries
@@ -86,6 +89,10 @@ class SeedanceSession:
         journal: Where jobs are written down: the path of a SQLite file, which is made if it is
             missing, or a ``Journal``, which is neither opened nor closed here. None keeps them in
             memory. With a journal, running the same batch again resumes it; see ``batch``.
+        budget: The most that the session's jobs may come to; what goes beyond raises
+            ``BudgetExceeded``, or is an outcome with that error, and nothing is sent. None counts
+            nothing; ``Budget()`` counts, and bounds nothing.
+        prices: What the models cost, for ``max_cost``, ``spent`` and ``forecast``.
         publisher: Makes local files public, so that they may stand in a request: a ``Publisher``,
             an ``AssetPublisher``, or a function that takes a ``Path`` and gives the URL. Each
             content is published once, remembered in the journal, and published again when its
@@ -111,6 +118,8 @@ class SeedanceSession:
         pacing: Pacing | None = None,
         retries: Retries | None = None,
         journal: Journal | str | os.PathLike[str] | None = None,
+        budget: Budget | None = None,
+        prices: PriceTable | None = None,
         publisher: Publisher | AssetPublisher | Publish | None = None,
         media_root: str | os.PathLike[str] | None = None,
         timeout: aiohttp.ClientTimeout = DEFAULT_TIMEOUT,
@@ -121,6 +130,8 @@ class SeedanceSession:
         for name, value, kind in (
             ("limits", limits, Limits),
             ("retries", retries, Retries),
+            ("budget", budget, Budget),
+            ("prices", prices, PriceTable),
             ("http", http, aiohttp.ClientSession),
         ):
             if value is not None:
@@ -145,11 +156,16 @@ class SeedanceSession:
         self._pacing = Adaptive() if pacing is None else pacing
         self._retries = Retries() if retries is None else retries
         self._learned = Learned(self._journal)
+        self._prices = prices
+        self._purse: Purse | None = None
+        if budget is not None:
+            self._purse = Purse(Expenses(budget, prices, lambda: self._learned.rates))
         self._turns = Turns(
             Limits() if limits is None else limits,
             self._retries,
             events=self._events,
             jitter=random.random,
+            on_given_up=self._given_up,
         )
         self._http: aiohttp.ClientSession | None = None
         self._opened: Calls | None = None
@@ -184,6 +200,7 @@ class SeedanceSession:
             jitter=random.random,
             clock=self._loop.time,
             checks_hosts=self._account.is_public,
+            purse=self._purse,
             make_public=None if self._publisher is None else self._make_public,
             fetches=Fetches(
                 transport=transport,
@@ -319,6 +336,39 @@ class SeedanceSession:
         _check_type("limits", limits, Limits)
         self._turns.limits = limits
 
+    @property
+    def spent(self) -> Expense | None:
+        """What the session's jobs come to so far, those in flight as expected.
+
+        As the budget counts them: what earlier runs have made of the same jobs included, failed
+        and unknown ones too. None without a budget.
+        """
+        return None if self._purse is None else self._purse.spent
+
+    def forecast(self, requests: Iterable[VideoRequest]) -> Expense:
+        """Estimate what requests would come to; sends nothing.
+
+        Tokens are reckoned from what the journal knows such videos were billed, and money from
+        that and the session's prices.
+        """
+        rates, prices = self._learned.rates, self._prices
+        return total(expected(request, rates, prices) for request in requests)
+
+    def drain(self) -> None:
+        """Send nothing more; what was accepted goes on, and may be waited for to its end.
+
+        For a program that is told to end: jobs that wait for their turn, and new ones, raise
+        ``SessionClosed`` or are outcomes with that error, stay ``planned``, and are sent by the
+        next run. A batch reads no more of its source. There is no way back.
+        """
+        self._turns.drain()
+        if self._purse is not None:
+            self._purse.wake()
+
+    def _given_up(self, key: str) -> None:
+        if self._purse is not None:
+            self._purse.give_up(key)
+
     async def submit(
         self,
         request: VideoRequest,
@@ -361,6 +411,7 @@ class SeedanceSession:
             AuthenticationError, InsufficientBalance, RequestRefused: Refused, nothing was paid.
             RateLimited, ServiceUnavailable: Nothing was accepted for longer than
                 ``Retries.create_patience_s``.
+            BudgetExceeded: It is not within the session's budget; nothing was sent.
             JournalError: It could not be written down. With a ``task_id``, it was accepted.
         """
         _check_type("request", request, VideoRequest)

@@ -13,6 +13,7 @@ import itertools
 from collections.abc import Awaitable, Callable, Iterator
 from collections.abc import Set as AbstractSet
 
+import anyio
 import attrs
 
 from seedance_async.adaptation import Adaptation
@@ -25,7 +26,12 @@ from seedance_async.admission import (
     Limits,
     Passage,
 )
-from seedance_async.errors import RateLimited, SeedanceError, ServiceUnavailable
+from seedance_async.errors import (
+    RateLimited,
+    SeedanceError,
+    ServiceUnavailable,
+    SessionClosed,
+)
 from seedance_async.events import LimitsAdapted, Stream
 from seedance_async.fairness import Flow, Standing
 from seedance_async.ledger import TrackedJob
@@ -55,14 +61,31 @@ class Turns:
     Attributes:
         singles: The flow of all single calls together.
         max_in_flight: How many jobs the user lets be in flight over the whole session.
+        is_draining: Whether nothing is sent any more.
+
+    Args:
+        limits: What the user allows.
+        retries: How long to go on.
+        events: Where changed limits are told.
+        jitter: Gives random numbers from 0 inclusive to 1 exclusive.
+        on_given_up: Called with the key of a job about whose task nobody asks any more.
     """
 
     max_in_flight: int
 
     def __init__(
-        self, limits: Limits, retries: Retries, *, events: Stream, jitter: Callable[[], float]
+        self,
+        limits: Limits,
+        retries: Retries,
+        *,
+        events: Stream,
+        jitter: Callable[[], float],
+        on_given_up: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.singles: Flow = Flow()
+        self.is_draining: bool = False
+        self._on_given_up = on_given_up
+        self._looked_after_no_more = anyio.Event()
         self._limits = limits
         self._patience_s = retries.create_patience_s
         self._last_refusal: Again | None = None
@@ -198,19 +221,36 @@ class Turns:
         if place is not None:
             return place
 
-        async def errand() -> None:
-            if self._is_looked_after:
-                return
-            self._is_looked_after = True
-            try:
-                await look_after()
-            finally:
-                self._is_looked_after = False
-                # Somebody else may have to go on with it, once this one is out of the way.
-                asyncio.get_running_loop().call_soon(self._call_somebody)
-
         in_vain = functools.partial(self._in_vain, began)
+        errand = functools.partial(self._alone, look_after)
         return await self._to_create.wait(standing, number, errand, in_vain)
+
+    async def _alone(self, look_after: Callable[[], Awaitable[None]]) -> None:
+        """Look after the tasks of others, unless somebody does."""
+        if self._is_looked_after:
+            return
+        self._is_looked_after = True
+        try:
+            await look_after()
+        finally:
+            self._is_looked_after = False
+            # Somebody else may have to go on with it, once this one is out of the way.
+            asyncio.get_running_loop().call_soon(self._call_somebody)
+            self._looked_after_no_more.set()
+            self._looked_after_no_more = anyio.Event()
+
+    async def stand_by(self, look_after: Callable[[], Awaitable[None]]) -> None:
+        """Look after the tasks of others whenever nobody else does, until cancelled."""
+        while True:
+            await self._alone(look_after)
+            await self._looked_after_no_more.wait()
+
+    def drain(self) -> None:
+        """Send nothing more: whoever waits for a turn to create is turned away, and who comes."""
+        self.is_draining = True
+        self._to_create.review()
+        for flow in tuple(self._batches):
+            flow.wake()
 
     def _in_vain(self, began: float) -> SeedanceError | None:
         """Give the error of a job that would wait behind the gate for longer than patience lasts.
@@ -218,6 +258,8 @@ class Turns:
         The same rule as for those who were refused themselves, see ``Patience``. Who waits for
         nothing but a free place has no patience to lose.
         """
+        if self.is_draining:
+            return drained()
         last, now = self._last_refusal, asyncio.get_running_loop().time()
         if last is None:
             return None
@@ -342,6 +384,8 @@ class Turns:
         else:
             self._places.give_up(place)
             self._has_moved()
+            if place.job is not None:
+                self._on_given_up(place.job.key)
 
     def _has_moved(self) -> None:
         """Note that a place is free: the provider is merely busy with our own jobs."""
@@ -425,6 +469,11 @@ class Turns:
     def _go_and_ask(self, standing: Standing, now: float) -> Passage:
         standing.flow.polled = next(self._polled)
         return self._polls.go(now)
+
+
+def drained() -> SessionClosed:
+    """Make the error of a job that came too late to be sent."""
+    return SessionClosed("not sent: the session is draining")
 
 
 def _unsent(why: str, last: Again, told_s: float | None) -> SeedanceError:
