@@ -16,6 +16,7 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
+    Collection,
     Iterable,
     Iterator,
     Mapping,
@@ -39,7 +40,7 @@ from seedance_async.errors import (
     VideoFailed,
     Violation,
 )
-from seedance_async.estimate import Ahead, Estimate, later, stride
+from seedance_async.estimate import Ahead, Estimate, later, of_task, stride
 from seedance_async.fairness import Standing
 from seedance_async.ledger import utc_now
 from seedance_async.lifecycle import JobRecord, JobState
@@ -168,6 +169,13 @@ class Outcomes:
             many jobs there are. ``Estimate`` says what its range means.
         """
         return self._scheduler.estimate(to_come)
+
+    def estimates(self, keys: Collection[str]) -> Mapping[str, Estimate]:
+        """Estimate how long jobs in flight still take, by their keys; as ``VideoTask.estimate``.
+
+        Of those that the provider has not accepted, and of any that has ended, there is none.
+        """
+        return self._scheduler.estimates(keys)
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
@@ -464,6 +472,15 @@ class _Scheduler:
         fetches_s = (jobs + self._downloading) * fetch_s / _MAX_DOWNLOADERS
         last_s = fetch_s if jobs or self._downloading else 0.0
         return later(ahead.estimate(), last_s, at_least_s=fetches_s)
+
+    def estimates(self, keys: Collection[str]) -> Mapping[str, Estimate]:
+        now, wanted = self._calls.clock(), frozenset(keys)
+        flying = [entry for entry in self._flying if entry.key in wanted]
+        return {
+            str(entry.key): of_task(entry.watch.course, entry.watch.age_s(now))
+            for entry in flying
+            if entry.watch is not None
+        }
 
     def _waiting(self, to_come: int | None) -> int | None:
         """Tell how many jobs wait for a slot; None where nobody knows."""

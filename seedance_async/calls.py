@@ -34,6 +34,7 @@ from seedance_async.errors import (
 from seedance_async.events import (
     Completed,
     Failed,
+    Held,
     OverBudget,
     Planned,
     Resumed,
@@ -226,10 +227,14 @@ class Calls:
         """Wait until the job is within the budget, and look after others' tasks meanwhile."""
         if self.purse is None:
             return
+        why, held = None, False
         try:
-            while not self.purse.reserve(job.key, job.record.request):
+            while (why := self.purse.reserve(job.key, job.record.request)) is not None:
                 if self.turns.is_draining:
                     raise drained()
+                if not held:
+                    self.events.emit(Held(key=job.key, reason=why))
+                held = True
                 async with anyio.create_task_group() as group:
                     group.start_soon(self.turns.stand_by, self._look_after)
                     await self.purse.changed.wait()

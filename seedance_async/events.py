@@ -89,6 +89,13 @@ class LimitsAdapted(Event):
 
 
 @attrs.frozen(kw_only=True)
+class Held(Event):
+    """The job waits until what is in flight makes room in the session's budget."""
+
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
 class OverBudget(Event):
     """The job is not sent: it is not within the session's budget; ``reason`` is for people."""
 

@@ -70,10 +70,12 @@ class Refusal:
     Attributes:
         reason: Why, for people.
         may_pass: Whether what is open may yet make room for it.
+        is_guess: Whether it is merely not known what it takes.
     """
 
     reason: str
     may_pass: bool
+    is_guess: bool = False
 
 
 class Expenses:
@@ -218,12 +220,13 @@ class Expenses:
             for sum_, may_pass in ((spent, False), (held, True)):
                 if sum_ + takes > bound:
                     what = "spent or in flight" if may_pass else "spent"
-                    told = f"the budget is {_told(bound)}{unit}: {_told(sum_)} {what}"
-                    more = "" if takes is _LEAST else f", and this one takes {_told(takes)}"
+                    told = f"over the budget of {_told(bound)}{unit}: {_told(sum_)} {what}"
+                    is_plain = takes is _LEAST or name == "videos"
+                    more = "" if is_plain else f", and this one takes {_told(takes)}"
                     return Refusal(f"{told}{more}", may_pass=may_pass)
             if name in _BILLED and self._open.guesses:
                 reason = "the first video of a model has to tell what one takes"
-                return Refusal(reason, may_pass=True)
+                return Refusal(reason, may_pass=True, is_guess=True)
         return None
 
     def _bounds(self) -> Iterable[tuple[str, Decimal, str]]:

@@ -19,7 +19,7 @@ from seedance_async.rates import Rates
 from seedance_async.turnaround import Turnarounds
 
 _log = logging.getLogger("seedance_async")
-_NAME = "turnarounds"
+TURNAROUNDS = "turnarounds"
 RATES = "token rates"
 # A program that is killed forgets what it learned in so many seconds; our choice.
 _EVERY_S = 30.0
@@ -47,7 +47,7 @@ class Learned:
     async def read(self) -> None:
         """Take up what the session before has left."""
         with self._trying(), anyio.fail_after(_PATIENCE_S):
-            self.turnarounds = Turnarounds.from_json(await self._journal.recall(_NAME))
+            self.turnarounds = Turnarounds.from_json(await self._journal.recall(TURNAROUNDS))
             self.rates = Rates.from_json(await self._journal.recall(RATES))
             self._rates = self.rates.to_json()
 
@@ -66,7 +66,7 @@ class Learned:
         is_written = False
         # Shielded from the deadline of a wait: its task has ended in time.
         with self._trying(), anyio.fail_after(_PATIENCE_S, shield=True):
-            await self._journal.remember(_NAME, self.turnarounds.to_json())
+            await self._journal.remember(TURNAROUNDS, self.turnarounds.to_json())
             if (rates := self.rates.to_json()) != self._rates:
                 await self._journal.remember(RATES, rates)
                 self._rates = rates

@@ -30,11 +30,11 @@ class Purse:
         """What the jobs that were sent come to so far."""
         return self._expenses.so_far
 
-    def reserve(self, key: str, request: VideoRequest) -> bool:
+    def reserve(self, key: str, request: VideoRequest) -> str | None:
         """Count a job that is about to be sent.
 
         Returns:
-            Whether it may go; if not, what is in flight may make room for it.
+            Why it has to wait until what is in flight makes room for it; None where it may go.
 
         Raises:
             BudgetExceeded: It is not within the budget.
@@ -42,7 +42,7 @@ class Purse:
         refusal = self._expenses.reserve(key, request)
         if refusal is not None and not refusal.may_pass:
             raise BudgetExceeded(f"not sent, nothing paid: {refusal.reason}")
-        return refusal is None
+        return None if refusal is None else refusal.reason
 
     def note(self, record: JobRecord, *, adopts: bool = False) -> None:
         """Follow a job's record; see ``Expenses.note``."""

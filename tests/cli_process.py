@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -62,6 +63,15 @@ def wait_for(process: subprocess.Popen[str], stream: Any, pattern: str) -> str:
         if re.search(pattern, line):
             return line
     raise AssertionError(f"{pattern!r} never came: {read}, exit {process.wait()}")
+
+
+def stop(process: subprocess.Popen[str], command: str = "batch") -> None:
+    """Press Ctrl-C until it stops: a batch drains first."""
+    assert process.stderr is not None
+    process.send_signal(signal.SIGINT)
+    if command == "batch":
+        wait_for(process, process.stderr, "stopping: nothing more is sent")
+        process.send_signal(signal.SIGINT)
 
 
 def rest(process: subprocess.Popen[str]) -> str:

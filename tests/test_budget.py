@@ -152,7 +152,7 @@ async def test_a_smaller_job_behind_one_that_does_not_fit_is_sent(emulator: Emul
 async def test_a_single_call_beyond_the_budget_raises(emulator: Emulator) -> None:
     async with opened(emulator, budget=Budget(max_videos=1)) as session:
         await session.generate(request(1))
-        with pytest.raises(BudgetExceeded, match="the budget is 1 videos: 1 spent"):
+        with pytest.raises(BudgetExceeded, match="over the budget of 1 videos: 1 spent"):
             await session.submit(request(2))
     assert emulator.stats.accepted == 1
 
@@ -284,7 +284,7 @@ async def test_money_is_counted_by_the_prices(emulator: Emulator) -> None:
         assert session.spent.cost.expected == 8
     assert refused(report.outcomes) == [2, 3]
     assert str(report.outcomes[2].error) == (
-        "not sent, nothing paid: the budget is 9.99 USD: 8 spent, and this one takes 4"
+        "not sent, nothing paid: over the budget of 9.99 USD: 8 spent, and this one takes 4"
     )
 
 

@@ -27,6 +27,7 @@ from cli_process import (
     rest,
     run,
     started,
+    stop,
     wait_for,
     write_jobs,
 )
@@ -255,7 +256,7 @@ def test_a_signal_stops_cleanly_and_keeps_every_id(
     with started(*args, cwd=tmp_path, **env) as process:
         assert process.stderr is not None
         ids = [UUID.findall(wait_for(process, process.stderr, "submitted"))[0] for _ in range(2)]
-        process.send_signal(number)
+        stop(process) if number is signal.SIGINT else process.send_signal(number)
         told = rest(process)
     assert process.returncode == code, told
     assert "Traceback" not in told
@@ -353,8 +354,8 @@ def test_ctrl_c_while_creating_or_downloading_keeps_the_id_and_no_half_a_file(
         with started(*args, cwd=tmp_path, **env) as process:
             assert process.stderr is not None
             assert api.reached.wait(30)
-            process.send_signal(signal.SIGINT)
-            wait_for(process, process.stderr, "stopping")
+            stop(process, args[0])
+            wait_for(process, process.stderr, "^stopping")
             api.released.set()
             told = rest(process)
         api.shutdown()
@@ -378,8 +379,8 @@ def test_a_second_signal_leaves_a_create_that_hangs(tmp_path: Path, args: tuple[
             assert process.stderr is not None
             connection, _ = server.accept()
             connection.recv(1)
-            process.send_signal(signal.SIGINT)
-            wait_for(process, process.stderr, "stopping")
+            stop(process, args[0])
+            wait_for(process, process.stderr, "^stopping: creates on the wire")
             began = time.monotonic()
             process.send_signal(signal.SIGINT)
             told = rest(process)

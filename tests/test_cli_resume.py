@@ -22,6 +22,7 @@ from cli_process import (
     records,
     rest,
     started,
+    stop,
     wait_for,
     write_jobs,
 )
@@ -52,7 +53,7 @@ def interrupted(home: Path, emulator: Emulator, number: signal.Signals) -> None:
         assert process.stderr is not None
         for _ in range(2):
             wait_for(process, process.stderr, "submitted")
-        process.send_signal(number)
+        stop(process) if number is signal.SIGINT else process.send_signal(number)
         told = rest(process)
     if number is signal.SIGINT:
         assert process.returncode == 130
@@ -241,7 +242,7 @@ def test_what_an_emulator_took_with_it_starts_anew(
     with started(*args, cwd=home) as process:
         assert process.stderr is not None
         wait_for(process, process.stderr, "submitted")
-        process.send_signal(signal.SIGINT)
+        stop(process)
         told = rest(process)
     assert "ended with the emulator" in told
     assert "Run the same command again" in told

@@ -6,20 +6,28 @@ import asyncio
 from pathlib import Path
 from typing import Annotated
 
+from cyclopts import Parameter
+
 from seedance_async.cli import exits, folder, journals, manifest
 from seedance_async.cli.complaints import complain
+from seedance_async.cli.money import Bounds
 from seedance_async.cli.options import (
     WAIT_S,
+    AsJson,
     Flag,
     HyphenFirst,
     OnUnknown,
     check_max_in_flight,
     check_timeout,
 )
-from seedance_async.cli.run import Order, Run
+from seedance_async.cli.order import Order
+from seedance_async.cli.rehearsal import Rehearsal
+from seedance_async.cli.run import Run
 from seedance_async.cli.service import Service
 from seedance_async.cli.terminal import Terminal
 from seedance_async.naming import DEFAULT_NAMES, NameTemplate
+
+_MANY = 20  # videos that a person is asked about; our choice
 
 
 def batch(
@@ -35,6 +43,13 @@ def batch(
     timeout: float = WAIT_S,
     publish: str | None = None,
     review: Flag = False,
+    bounds: Bounds = Bounds(),  # noqa: B008 -- frozen
+    dry_run: Flag = False,
+    yes: Annotated[bool, Parameter(name=("--yes", "-y"), negative="", show_default=False)] = False,
+    quiet: Annotated[
+        bool, Parameter(name=("--quiet", "-q"), negative="", show_default=False)
+    ] = False,
+    as_json: AsJson = False,
     emulate: Flag = False,
     speed: float | None = None,
 ) -> int:
@@ -64,6 +79,14 @@ def batch(
         emulator takes them.
     review
         Have local files pass the asset library's review, as images with faces must.
+    dry_run
+        Tell what would be sent, skipped and taken up, and what it comes to; send and write nothing.
+    yes
+        Do not ask; a person at a terminal is asked before more than 20 videos are sent.
+    quiet
+        Show and say nothing as long as nothing wants a hand.
+    as_json
+        Print what happens, one JSON object a line, in the place of the files' names.
     emulate
         Ask an emulator in this process: no key, no money, test pictures.
     speed
@@ -85,12 +108,18 @@ def batch(
         on_unknown=on_unknown,
         skip_invalid=skip_invalid,
         media_root=None if jobs == manifest.STDIN else folder.at_home(jobs).parent,
+        budget=bounds.budget(),
+        prices=bounds.table(),
+        confirm_above=None if yes else _MANY,
+        as_json=as_json,
+        quiet=quiet,
     )
     read = manifest.read(jobs, checks_hosts=service.checks_hosts)
     complain(read, terminal, skip_invalid=skip_invalid)
     if mixed:
         terminal.say(mixed, style="yellow")
-    return asyncio.run(Run(read, terminal, service, order).to_its_end())
+    work = (Rehearsal if dry_run else Run)(read, terminal, service, order)
+    return asyncio.run(work.to_its_end())
 
 
 def _checked(file_names: str) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import attrs
 
 from seedance_async.events import (
     Completed,
     Event,
+    Held,
     Planned,
     Resumed,
     StateChanged,
@@ -17,10 +19,14 @@ from seedance_async.events import (
 )
 from seedance_async.results import Outcome, OutcomeStatus
 
+T = TypeVar("T")
+
 #: A job's state while its video comes to disk; the provider is done with it.
 FETCHING = "fetching"
 #: Its state until the provider has accepted it; the create may be on the wire.
 SENDING = "sending"
+#: The state of one that waits for the budget.
+HOLDING = "on hold"
 #: The state of a job that an earlier run sent, until its task is asked for.
 ASKING = "asking"
 #: What the provider says of a task that it does not work on any more.
@@ -83,6 +89,11 @@ class Board:
         elif (job := self.running.get(event.key)) is not None:
             job.state = _state(event) or job.state
 
+    def put_back(self, outcome: Outcome) -> None:
+        """Take a job back among those whose turn has not come: it was not sent."""
+        if outcome.key is not None:
+            self.running.pop(outcome.key, None)
+
     def end(self, outcome: Outcome) -> None:
         """Take an outcome in."""
         if outcome.ok:
@@ -97,7 +108,7 @@ class Board:
             del self.running[outcome.key]
 
 
-def oldest(running: Sequence[Running], rows: int) -> tuple[Sequence[Running], int]:
+def oldest(running: Sequence[T], rows: int) -> tuple[Sequence[T], int]:
     """Choose the jobs to show in so many *rows*, and tell how many are left out."""
     if len(running) <= rows:
         return running, 0
@@ -110,6 +121,8 @@ def _state(event: Event) -> str | None:
         return "queued"
     if isinstance(event, StateChanged):
         return event.status
+    if isinstance(event, Held):
+        return HOLDING
     if isinstance(event, Resumed):
         return FETCHING if event.status == "completed" else event.status or ASKING
     return FETCHING if isinstance(event, Completed) else None

@@ -1,7 +1,9 @@
-"""Ctrl-C and SIGTERM: the first one stops cleanly, a second one abandons what still hangs.
+"""Ctrl-C and SIGTERM, by degrees: drain, stop, abandon. No traceback is printed.
 
-The first cancels a scope, and the library finishes creates that are on the wire before it lets
-go. The second cuts these off, and they are written down as unknown. No traceback is printed.
+A first Ctrl-C drains what can be drained: nothing more is sent, and what is in flight is brought
+to its end. The next one, or a first SIGTERM, stops: it cancels a scope, and the library finishes
+creates that are on the wire before it lets go. One more cuts these off, and they are written down
+as unknown.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from seedance_async.paid import abandon
 
 
 def stopping(is_sending: bool) -> str:
-    """Say what the first signal does."""
+    """Say what the signal does that stops."""
     if not is_sending:
         return "stopping"
     return (
@@ -32,18 +34,21 @@ class Stop:
 
     Attributes:
         signum: The first signal that came; None as long as there was none.
+        drain: What a first Ctrl-C calls; tells whether there is anything to wait for.
     """
 
-    def __init__(self, on_first: Callable[[], None]) -> None:
+    def __init__(self, on_stop: Callable[[], None]) -> None:
         self._scope = anyio.CancelScope()
         self.signum: int | None = None
-        self._on_first = on_first
+        self.drain: Callable[[], bool] = lambda: False
+        self._is_cut = False
+        self._on_stop = on_stop
 
     @contextlib.contextmanager
     def work(self) -> Iterator[None]:
         """Run the block until a signal comes, which ends it without an exception."""
         self._scope = anyio.CancelScope()
-        if self.signum is not None:
+        if self._is_cut:
             self._scope.cancel()
         try:
             with self._scope:
@@ -55,23 +60,26 @@ class Stop:
 
     def request(self, signum: int) -> None:
         """Take a signal; to be called in the event loop."""
-        if self.signum is None:
-            self.signum = signum
-            self._scope.cancel()
-            self._on_first()
+        is_first, self.signum = self.signum is None, self.signum or signum
+        if is_first and signum == signal.SIGINT and self.drain():
             return
-        abandon()
+        if self._is_cut:
+            abandon()
+            return
+        self._is_cut = True
+        self._scope.cancel()
+        self._on_stop()
 
 
 @contextlib.contextmanager
-def stoppable(on_first: Callable[[], None]) -> Iterator[Stop]:
+def stoppable(on_stop: Callable[[], None]) -> Iterator[Stop]:
     """Take signals for as long as the block lasts, in the main thread's event loop.
 
     Args:
-        on_first: Called in the event loop when the first signal came.
+        on_stop: Called in the event loop when a signal stops the work.
     """
     loop = asyncio.get_running_loop()
-    stop = Stop(on_first)
+    stop = Stop(on_stop)
 
     # Not ``loop.add_signal_handler``, which Windows does not have.
     def take(signum: int, _frame: FrameType | None) -> None:

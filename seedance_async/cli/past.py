@@ -104,6 +104,11 @@ async def look_back(journal: SqliteJournal, manifest: Manifest, out: Path) -> Pa
     return Past(keys=keys, known=known, on_disk=there)
 
 
+def nothing(manifest: Manifest) -> Past:
+    """Give what is known of a manifest's jobs without a journal."""
+    return Past(keys=tuple(_keys(manifest.lines)))
+
+
 def whole_on_disk(records: Iterable[JobRecord], out: Path) -> frozenset[str]:
     """Give the keys of the jobs that were downloaded and whose file is still there. Blocks."""
     from seedance_async.batch import on_disk  # noqa: PLC0415 -- brings in aiohttp

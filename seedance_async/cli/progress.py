@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.constrain import Constrain
@@ -18,10 +18,11 @@ from rich.table import Table
 from rich.text import Text
 
 from seedance_async.cli import gone, settling
-from seedance_async.cli.board import ASKING, FETCHING, OVER, SENDING, Board, oldest
+from seedance_async.cli.board import ASKING, FETCHING, HOLDING, OVER, SENDING, Board, oldest
 from seedance_async.cli.left import Asked, Left
 from seedance_async.cli.terminal import Terminal, clock, one_line
 from seedance_async.errors import JournalError, SubmissionUnknown
+from seedance_async.estimate import Estimate
 from seedance_async.events import (
     Completed,
     Downloaded,
@@ -38,7 +39,9 @@ from seedance_async.results import Outcome, OutcomeStatus
 _REDRAW_S = 0.25
 _PATIENCE_LINE_S = 30.0  # a provider that is busy says so to every job, again and again
 _MAX_ROWS = 20
-_FRAME_ROWS = 4  # the bar, the counts, the patience and the cursor's own line
+_ASK_S = 1.0
+_FRAME_ROWS = 5  # the bar, the counts, the patience, the money and the cursor's own line
+_WIDE = 70  # columns: room for a job's estimate as well
 _ECHO_COLUMNS = 5
 _MIB = 2**20
 
@@ -50,10 +53,26 @@ class BatchProgress:
         terminal: Where to.
         names: What a person knows each job by, in the order of the batch, short.
         labels: The same for a log.
+        quiet: Whether to show nothing at all.
+
+    Attributes:
+        spent: Spells what was spent so far; empty for nothing.
+        estimates: Gives how long jobs in flight still take, by their keys.
     """
 
-    def __init__(self, terminal: Terminal, names: Sequence[str], labels: Sequence[str]) -> None:
+    def __init__(
+        self,
+        terminal: Terminal,
+        names: Sequence[str],
+        labels: Sequence[str],
+        *,
+        quiet: bool = False,
+    ) -> None:
         self._terminal = terminal
+        self._quiet = quiet
+        self.spent: Callable[[], str] = str
+        self.estimates: Callable[[Collection[str]], Mapping[str, Estimate]] = lambda _: {}
+        self._known = _Known()
         self._names, self._labels = names, labels
         self._board = Board(len(names))
         self._started = time.monotonic()
@@ -64,8 +83,13 @@ class BatchProgress:
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
         """Show it for as long as the block lasts, and leave nothing but the log lines behind."""
-        with redrawn(self._terminal, self._frame):
+        with contextlib.nullcontext() if self._quiet else redrawn(self._terminal, self._frame):
             yield
+
+    @property
+    def in_flight(self) -> int:
+        """How many jobs the provider has, or may have soon, that have not ended."""
+        return sum(job.state != HOLDING for job in self._board.running.values())
 
     @property
     def is_sending(self) -> bool:
@@ -87,13 +111,17 @@ class BatchProgress:
         self._board.note(event, now)
         if isinstance(event, Planned) and event.index is not None and event.key is not None:
             self._places[event.key] = event.index
-        if self._terminal.console is None:
+        if self._terminal.console is None and not self._quiet:
             self._log(event, now)
+
+    def put_back(self, outcome: Outcome) -> None:
+        """Take in that a job is not sent."""
+        self._board.put_back(outcome)
 
     def end(self, outcome: Outcome, *, is_known: bool) -> None:
         """Take an outcome in; nothing is said about one that *is_known* already."""
         self._board.end(outcome)
-        if not outcome.ok and not is_known:
+        if not outcome.ok and not is_known and not self._quiet:
             line = one_line(f"{self._labels[outcome.index]}: {ending(outcome)}")
             self._terminal.say(self._stamped(line), style="red")
 
@@ -115,17 +143,30 @@ class BatchProgress:
         now, board = time.monotonic(), self._board
         parts: list[RenderableType] = [self._bar(now, columns), self._counts()]
         if board.patience is not None and now < board.patience[1]:
-            why = one_line(_patience(board.patience[0]))
+            to_go = f"{board.patience[1] - now:.0f} s to go"
+            why = one_line(f"paused, {to_go}: {_patience(board.patience[0])}")
             parts.append(Text(why, style="yellow", no_wrap=True, overflow="ellipsis"))
         fitting = min(rows - _FRAME_ROWS, _MAX_ROWS)
-        running, more = oldest(tuple(board.running.values()), max(fitting, 0))
+        running, more = oldest(tuple(board.running.items()), max(fitting, 0))
+        spent, left = self._known.at(now, self, [key for key, _ in running])
+        if spent:
+            parts.append(Text(spent, no_wrap=True, overflow="ellipsis"))
         jobs = Table.grid(padding=(0, 1), expand=True)
         jobs.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
         jobs.add_column(no_wrap=True, max_width=12, overflow="ellipsis")
         jobs.add_column(no_wrap=True, justify="right", min_width=5)
-        for job in running:
+        if columns >= _WIDE:
+            jobs.add_column(no_wrap=True, justify="right", min_width=10, style="dim")
+        for key, job in running:
             state = Text(one_line(job.state), style=_STYLES.get(job.state, ""))
-            jobs.add_row(Text(self._names[job.index]), state, clock(now - job.since))
+            cells: list[RenderableType] = [
+                Text(self._names[job.index]),
+                state,
+                clock(now - job.since),
+            ]
+            if columns >= _WIDE:
+                cells.append(f"~{clock(left[key].remaining_s)} left" if key in left else "")
+            jobs.add_row(*cells)
         if running:
             parts.append(jobs)
         if more and fitting > 0:
@@ -151,12 +192,31 @@ class BatchProgress:
         board = self._board
         failed = (f"{board.failed} failed", "bold red" if board.failed else "")
         fetching = sum(job.state == FETCHING for job in board.running.values())
-        running = f"{board.waiting} waiting, {len(board.running) - fetching} in flight, "
+        in_flight = self.in_flight - fetching
+        waiting = board.waiting + len(board.running) - fetching - in_flight
+        running = f"{waiting} waiting, {in_flight} in flight, "
         fetched = f"{fetching} fetching, " if fetching else ""
         done = (f"{board.done} done", "green")
         unknown = (f", {board.unknown} UNKNOWN", "bold red") if board.unknown else ""
         counts = (running, fetched, done, ", ", failed, unknown)
         return Text.assemble(*counts, no_wrap=True, overflow="ellipsis")
+
+
+class _Known:
+    """What is asked for once a second at the most: it takes a moment, and is not to flicker."""
+
+    def __init__(self) -> None:
+        self._next = float("-inf")
+        self._spent, self._left = "", dict[str, Estimate]()
+
+    def at(
+        self, now: float, progress: BatchProgress, keys: Collection[str]
+    ) -> tuple[str, Mapping[str, Estimate]]:
+        """Give what was spent, and how long the jobs of *keys* still take."""
+        if now >= self._next:
+            self._next = now + _ASK_S
+            self._spent, self._left = progress.spent(), dict(progress.estimates(keys))
+        return self._spent, self._left
 
 
 class SingleProgress:

@@ -19,8 +19,8 @@ from typing import Any, BinaryIO, Self
 import attrs
 
 from seedance_async.cli.manifest import Line
-from seedance_async.errors import Violation
-from seedance_async.lifecycle import JobRecord
+from seedance_async.errors import BudgetExceeded, Violation
+from seedance_async.lifecycle import JobRecord, JobState
 from seedance_async.results import Outcome, OutcomeStatus
 
 FILE_NAME = "results.jsonl"
@@ -38,7 +38,7 @@ class Record:
         name: What a person calls it.
         status: An ``OutcomeStatus``; ``skipped`` was made by an earlier run. Where the run was
             stopped, the ``JobState`` in which the job was left: ``submitting`` and ``submitted``
-            may have been paid for.
+            may have been paid for; ``planned`` is one that was not within the budget.
         task_id: The provider's id, wherever one is known.
         file: The video, relative to the folder if it is in it; None where none is on disk.
         duration_s: The video's length in seconds, if the provider said.
@@ -163,12 +163,15 @@ def of_outcome(line: Line, outcome: Outcome, folder: Path) -> Record:
     video = outcome.video
     # The manifest knows more about an invalid line than the batch, which only had the rest of it.
     violations = line.faults or tuple(getattr(error, "violations", ()))
+    status: str = outcome.status
+    if isinstance(error, BudgetExceeded):  # nothing went wrong with it
+        status = JobState.PLANNED
     return Record(
         line=line.number,
         index=outcome.index,
         key=outcome.key or line.key,
         name=line.name,
-        status=outcome.status.value,
+        status=str(status),
         task_id=outcome.task_id,
         file=None if outcome.path is None else spelled(outcome.path, folder),
         duration_s=video.actual_duration_s if video else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import attrs
 
-from seedance_async.cli import exits, files, folder, past, rest, results, trouble
+from seedance_async.budget import Expense
+from seedance_async.cli import exits, files, folder, money, past, rest, results, trouble
 from seedance_async.cli.complaints import complain
-from seedance_async.cli.interrupt import stoppable, stopping
+from seedance_async.cli.feed import Feed
+from seedance_async.cli.interrupt import Stop, stoppable, stopping
 from seedance_async.cli.left import Asked
 from seedance_async.cli.manifest import Line, Manifest
-from seedance_async.cli.options import OnUnknown
+from seedance_async.cli.order import Order
+from seedance_async.cli.outlook import Known, Outlook, look_ahead
 from seedance_async.cli.past import Past, Stand
 from seedance_async.cli.progress import BatchProgress
 from seedance_async.cli.rest import Rest
@@ -25,10 +29,12 @@ from seedance_async.cli.service import Service
 from seedance_async.cli.settling import look
 from seedance_async.cli.summary import Summary
 from seedance_async.cli.terminal import Terminal, count, one_line
-from seedance_async.errors import JournalError
+from seedance_async.errors import BudgetExceeded, JournalError, SessionClosed
 from seedance_async.estimate import Estimate, flat
 from seedance_async.journal import SqliteJournal
+from seedance_async.learned import RATES
 from seedance_async.lifecycle import JobRecord, JobState
+from seedance_async.rates import Rates
 from seedance_async.request import Job
 from seedance_async.results import BatchReport, Outcome
 
@@ -37,31 +43,6 @@ if TYPE_CHECKING:
     from seedance_async.session import SeedanceSession
 
 _NAME_CHARS = 200  # more than any terminal shows
-
-
-@attrs.frozen(kw_only=True)
-class Order:
-    """What was asked for, besides the jobs.
-
-    Attributes:
-        out: The folder of the videos.
-        journal: The journal's file.
-        max_in_flight: How many jobs may be at the provider at once; None for the library's own.
-        timeout_s: Seconds from a job's submission to its end.
-        file_names: How the files are named.
-        on_unknown: What becomes of jobs that an earlier run left unknown.
-        skip_invalid: Whether the valid jobs are sent though others are invalid.
-        media_root: Where relative paths of local files start; None for the current folder.
-    """
-
-    out: Path
-    journal: Path
-    max_in_flight: int | None
-    timeout_s: float
-    file_names: str
-    on_unknown: OnUnknown
-    skip_invalid: bool
-    media_root: Path | None
 
 
 @attrs.define
@@ -76,15 +57,22 @@ class Run:
     records: dict[str, JobRecord] = attrs.field(init=False, factory=dict)
     past: Past = attrs.field(init=False, default=Past(keys=()))
     progress: BatchProgress | None = attrs.field(init=False, default=None)
+    over: dict[int, str] = attrs.field(init=False, factory=dict)
     _told: set[str] = attrs.field(init=False, factory=set)
+    _feed: Feed = attrs.field(init=False)
 
     async def to_its_end(self) -> int:
         """Run every job, print the summary, and give the exit code."""
         started = time.monotonic()
-        journal = SqliteJournal(self.order.journal)
+        order, journal = self.order, SqliteJournal(self.order.journal)
+        self._feed = Feed(self.terminal.give if order.as_json else lambda _: None)
         with stoppable(self._say_stopping) as stop, trouble.told_once(self.terminal):
-            root = self.order.media_root
-            async with self.service.session(journal=journal, media_root=root) as session:
+            async with self.service.session(
+                journal=journal,
+                media_root=order.media_root,
+                budget=order.budget,
+                prices=order.prices,
+            ) as session:
                 folder.prepare(self.order.out)
                 await self._look_back(journal)
                 with stop.work():
@@ -92,18 +80,82 @@ class Run:
                 if (early := stop.signum) is not None:
                     self.terminal.say("stopped: nothing was sent")
                     return exits.interrupted(early)
+                outlook = await self._look_ahead(journal)
+                if not self._is_agreed(outlook):
+                    self.terminal.say("stopped: nothing was sent")
+                    return exits.USAGE
                 with self._results() as file:
-                    self._say_start()
+                    self._say_start(outlook)
+                    stop.drain = functools.partial(self._drain, session)
                     try:
                         with stop.work():
                             await self._send_all(session, file)
                     finally:
                         left = await self._take_stock(journal, file)
+                        spent = session.spent
                         summary = self._summary(left, file, time.monotonic() - started)
-                        summary.say(self.terminal)
+                        code = self._code(stop, summary)
+                        if not order.quiet or code != exits.OK:
+                            summary.say(self.terminal)
+                        self._tell_end(summary, spent, code)
+        return code
+
+    def _code(self, stop: Stop, summary: Summary) -> int:
         if stop.signum is not None:
             return exits.interrupted(stop.signum)
-        return exits.OK if summary.report.ok else exits.SOME_FAILED
+        is_whole = summary.report.ok and not self.over
+        return exits.OK if is_whole else exits.SOME_FAILED
+
+    def _tell_end(self, summary: Summary, spent: Expense | None, code: int) -> None:
+        counts = {str(status): number for status, number in summary.report.counts.items()}
+        self._feed.tell(
+            "ended",
+            {
+                "counts": counts,
+                "unsent": len(summary.rest.unsent),
+                "over_budget": len(self.over),
+                "spent": None if spent is None else money.fields(spent),
+                "wall_s": round(summary.report.wall_s, 3),
+                "exit_code": code,
+            },
+        )
+
+    async def _look_ahead(self, journal: SqliteJournal) -> Outlook:
+        """See what is about to be sent, and what it comes to."""
+        try:
+            rates = Rates.from_json(await journal.recall(RATES))
+        except JournalError:  # what is said of it has to do without
+            rates = Rates()
+        order = self.order
+        known = Known(
+            rates=rates,
+            prices=order.prices,
+            budget=order.budget,
+            resubmits=order.on_unknown == "resubmit",
+            turnarounds=None,
+            slots=order.slots,
+        )
+        return look_ahead(self.manifest, self.past, known)
+
+    def _is_agreed(self, outlook: Outlook) -> bool:
+        """Ask a person at the terminal before much is sent."""
+        above = self.order.confirm_above
+        if above is None or outlook.to_send <= above or self.service.emulate:
+            return True
+        return self.terminal.agrees(f"Send {outlook.summed()}?")
+
+    def _drain(self, session: SeedanceSession) -> bool:
+        """Send nothing more; whether there is anything that is brought to its end."""
+        running = 0 if self.progress is None else self.progress.in_flight
+        if not running:
+            return False
+        session.drain()
+        self.terminal.say(
+            f"stopping: nothing more is sent; waiting for {count(running, 'job')} in flight\n"
+            "Ctrl-C again leaves them: their ids are safe, the same command goes on",
+            style="yellow",
+        )
+        return True
 
     async def _look_back(self, journal: SqliteJournal) -> None:
         """See what was done before, and that no key stands for another request now."""
@@ -154,13 +206,21 @@ class Run:
             what = trouble.at_start(error, f"cannot write {path}: {error.strerror}")
             raise exits.CannotStart(what) from error
 
-    def _say_start(self) -> None:
+    def _say_start(self, outlook: Outlook) -> None:
+        self._feed.tell("started", {"jobs": len(self.manifest.lines), **outlook.told()})
+        if self.order.quiet:
+            return
         jobs = count(len(self.manifest.lines), "job")
         if self.service.notice:
             self.terminal.say(self.service.notice)
         before = self.past.told()
         what = f"{jobs} from {self.manifest.source}, videos to {self.order.out}"
         self.terminal.say(f"{what}: {before}" if before else what)
+        if outlook.to_send and (outlook.expense.tokens or outlook.expense.cost):
+            self.terminal.say(f"to send: {outlook.summed()}")
+        if outlook.over is not None:
+            number, reason = outlook.over
+            self.terminal.say(f"{number:,} are not sent: {reason}", style="yellow")
         unknown = self.past.counts[Stand.UNKNOWN]
         if unknown and self.order.on_unknown == "resubmit":
             what = f"SENDING {count(unknown, 'unknown job')} AGAIN: this may pay for them twice"
@@ -173,9 +233,17 @@ class Run:
     async def _send_all(self, session: SeedanceSession, file: Results) -> None:
         lines, order = self.manifest.lines, self.order
         self.progress = progress = BatchProgress(
-            self.terminal, [_name(line) for line in lines], [line.label for line in lines]
+            self.terminal,
+            [_name(line) for line in lines],
+            [line.label for line in lines],
+            quiet=order.quiet or (order.as_json and self.terminal.shows_results),
         )
-        with session.subscribe(progress.note), progress.shown():
+        progress.spent = lambda: money.spent(session.spent, order.budget, order.prices)
+        with (
+            session.subscribe(progress.note),
+            session.subscribe(self._feed.note),
+            progress.shown(),
+        ):
             async with session.batch(
                 [_item(line) for line in lines],
                 max_in_flight=order.max_in_flight,
@@ -185,6 +253,8 @@ class Run:
                 on_unknown=order.on_unknown,
             ) as outcomes:
                 progress.follow(self._estimating(outcomes, progress))
+                if not self.service.has_own_time:
+                    progress.estimates = outcomes.estimates
                 async for outcome in outcomes:
                     self._take(outcome, file, progress)
 
@@ -205,10 +275,21 @@ class Run:
 
     def _take(self, outcome: Outcome, file: Results, progress: BatchProgress) -> None:
         line = self.manifest.lines[outcome.index]
-        file.write(results.of_outcome(line, outcome, self.order.out))
+        if isinstance(outcome.error, SessionClosed):  # drained: it is as if its turn never came
+            progress.put_back(outcome)
+            return
+        record = results.of_outcome(line, outcome, self.order.out)
+        self._feed.tell("outcome", attrs.asdict(record))
+        file.write(record)
+        if isinstance(outcome.error, BudgetExceeded):
+            self.over[outcome.index] = outcome.error.message
+            progress.put_back(outcome)
+            return
         self.ended[outcome.index] = outcome
         progress.end(outcome, is_known=bool(line.faults) or self._is_known(outcome))
-        if outcome.path is not None and not self.terminal.shows_results:
+        if outcome.path is None or self.order.as_json:
+            return
+        if not self.terminal.shows_results:
             self.terminal.give(self._as_typed(outcome.path))
 
     def _is_known(self, outcome: Outcome) -> bool:
@@ -230,7 +311,8 @@ class Run:
     async def _take_stock(self, journal: SqliteJournal, file: Results) -> Rest:
         lines, keys = self.manifest.lines, frozenset(self.past.keys)
         # Where every job has its outcome, only what a person has to settle is looked up.
-        wanted = JobState.UNKNOWN if len(self.ended) == len(lines) else None
+        ended = {*self.ended, *self.over}
+        wanted = JobState.UNKNOWN if len(ended) == len(lines) else None
         with anyio.CancelScope(shield=True):
             try:
                 async for record in journal.records(wanted):
@@ -239,7 +321,7 @@ class Run:
             except JournalError as error:
                 self.terminal.say(error.message, style="red")
             stock = await asyncio.to_thread(
-                rest.take_stock, lines, self.past, self.records, self.ended, self.order.out
+                rest.take_stock, lines, self.past, self.records, ended, self.order.out
             )
         for index, job in sorted({**stock.left, **stock.done}.items()):
             path = Path(job.path) if index in stock.done and job.path else None
@@ -261,6 +343,8 @@ class Run:
             results=file,
             journal=self.order.journal,
             emulated=self.service.emulate,
+            over=self.over,
+            prices=self.order.prices,
             resubmitted=self.order.on_unknown == "resubmit",
         )
 

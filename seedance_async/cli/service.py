@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 
 import seedance_async
 from seedance_async.account import Account, address
+from seedance_async.budget import Budget, PriceTable
 from seedance_async.cli import folder, publishing, trouble
 from seedance_async.cli.exits import CannotStart
 from seedance_async.errors import AuthenticationError, JournalError
@@ -97,10 +99,13 @@ class Service:
     @contextlib.asynccontextmanager
     async def session(
         self,
+        *,
         limits: seedance_async.Limits | None = None,
         journal: SqliteJournal | None = None,
         instead: str = "",
         media_root: Path | None = None,
+        budget: Budget | None = None,
+        prices: PriceTable | None = None,
     ) -> AsyncIterator[seedance_async.SeedanceSession]:
         """Open a session, and its journal, which is closed behind it.
 
@@ -109,12 +114,21 @@ class Service:
             journal: Where jobs are written down; None is for what makes no jobs.
             instead: What may be done where another process has the journal, besides waiting.
             media_root: Where relative paths of local files start; None for the current folder.
+            budget: The most that its jobs may come to.
+            prices: What the models cost.
 
         Raises:
             CannotStart: There is no key, no usable address, no emulator, or no journal to be had.
         """
         async with contextlib.AsyncExitStack() as stack:
-            session = await self._made(stack, limits, journal, media_root)
+            session = await self._made(
+                stack,
+                limits=limits,
+                journal=journal,
+                media_root=media_root,
+                budget=budget,
+                prices=prices,
+            )
             if journal is not None:
                 folder.prepare(journal.path.parent)
                 await stack.enter_async_context(_opened(journal, instead))
@@ -127,9 +141,7 @@ class Service:
     async def _made(
         self,
         stack: contextlib.AsyncExitStack,
-        limits: seedance_async.Limits | None,
-        journal: SqliteJournal | None,
-        media_root: Path | None,
+        **options: Any,
     ) -> seedance_async.SeedanceSession:
         key, url = None, None
         if self.emulate:
@@ -142,10 +154,8 @@ class Service:
             return seedance_async.SeedanceSession(
                 account.api_key,
                 base_url=account.base_url,
-                limits=limits,
-                journal=journal,
                 publisher=publisher or None,
-                media_root=media_root,
+                **options,
             )
         except AuthenticationError as error:
             # The library speaks of its own argument as well.

@@ -50,7 +50,7 @@ async def _run(chosen: Sequence[str], as_json: bool, terminal: Terminal) -> int:
         in_order.put(index, told[index].spelled(as_json))
 
     with stoppable(lambda: None) as stop:
-        async with Service().session(LIMITS) as session:
+        async with Service().session(limits=LIMITS) as session:
             tasks = taken_up(session, chosen)
             with stop.work():
                 async with anyio.create_task_group() as group:

@@ -8,20 +8,20 @@ from pathlib import Path
 
 import attrs
 
-from seedance_async.cli import bill, gone, settling, trouble
+from seedance_async.budget import PriceTable
+from seedance_async.cli import bill, gone, reasons, settling, trouble
 from seedance_async.cli.manifest import Line
 from seedance_async.cli.past import Past, Stand
 from seedance_async.cli.rest import Rest
 from seedance_async.cli.results import Results
 from seedance_async.cli.settling import Unknown
-from seedance_async.cli.terminal import Terminal, clock, count, one_line, ranges
+from seedance_async.cli.terminal import Terminal, clock, count, one_line
 from seedance_async.errors import JournalError
 from seedance_async.lifecycle import JobRecord, JobState
 from seedance_async.results import BatchReport, Outcome, OutcomeStatus
 
 _LOUD = "bold red"
-_MAX_RANGES = 10
-_MAX_BEFORE = 20  # of what was told of in full when it came
+_MAX_NAMED = 3  # of each reason for failure
 _LOST = frozenset({JobState.UNKNOWN, JobState.SUBMITTING})
 _KEPT = "The provider keeps a video for 24 hours."
 
@@ -41,6 +41,8 @@ class Summary:
         journal: The journal.
         emulated: Whether no money was involved.
         resubmitted: Whether the run was told to send unknown jobs again.
+        prices: What the models cost; None where nobody said.
+        over: Why jobs were not sent that are not within the budget, by their places.
     """
 
     lines: Sequence[Line]
@@ -53,6 +55,8 @@ class Summary:
     journal: Path
     emulated: bool
     resubmitted: bool = False
+    over: Mapping[int, str] = attrs.field(factory=dict)
+    prices: PriceTable | None = None
 
     def say(self, terminal: Terminal) -> None:
         """Print it."""
@@ -75,11 +79,13 @@ class Summary:
         counts = counted(self.report, left, skipped=self.rest.skipped)
         if self.rest.unsent:
             counts.append(f"{len(self.rest.unsent)} not sent")
+        if self.over:
+            counts.append(f"{len(self.over)} over the budget")
         spent = clock(self.report.wall_s)
         return f"{count(len(self.lines), 'job')} in {spent}: {', '.join(counts)}"
 
     def _made(self) -> str:
-        made = bill.told(self.past, self.report, self.rest)
+        made = bill.told(self.past, self.report, self.rest, self.prices)
         is_whole = self.results.is_there and not self.results.lost()
         return f"{made} (records in {self.results.path})" if is_whole else made
 
@@ -91,19 +97,32 @@ class Summary:
         alone = [one for one in failed if trouble.shared(one.error) is None]
         before = [one for one in alone if self.past.stand(one.key) is Stand.FAILED]
         now = [one for one in alone if self.past.stand(one.key) is not Stand.FAILED]
-        _list(terminal, "failed:", map(self._told, now), style="red")
+        self._say_grouped(terminal, "failed:", now)
         if any(one.task_id is None for one in now):
             terminal.say("  What has no task cost nothing; the same command sends it again.")
-        title = "failed before this run, and not sent again:"
-        _list(terminal, title, map(self._told, before[:_MAX_BEFORE]), style="red")
-        if (more := len(before) - _MAX_BEFORE) > 0:
-            shown = settling.look(self.journal, "--state", "failed")
-            terminal.say(f"  ... and {more:,} more: {shown}")
+        self._say_grouped(terminal, "failed before this run, and not sent again:", before)
         if any(one.task_id is not None for one in alone) and not self.emulated:
-            how = "change the prompt, or give the line a new key"
-            terminal.say(gone.ended(how))
+            retry = settling.look(self.journal, "retry", "--failed")
+            terminal.say(
+                gone.ended(f"change the prompt, or:\n  {retry}\nand the same command again")
+            )
         for reason, jobs in _by_trouble(failed):
             terminal.say(f"{count(jobs, 'job')} not sent, nothing paid: {reason}", style=_LOUD)
+
+    def _say_grouped(self, terminal: Terminal, title: str, failed: Sequence[Outcome]) -> None:
+        """Tell of failures by their reasons, of each the first few jobs by name."""
+        if not failed:
+            return
+        terminal.say(title, style="red")
+        for group in reasons.grouped(failed):
+            what = f"{len(group.outcomes):,} x {group.kind}: {group.reason}"
+            terminal.say(f"  {one_line(what)}", style="red")
+            for one in group.outcomes[:_MAX_NAMED]:
+                task = f" (task {one.task_id})" if one.task_id else ""
+                terminal.say(f"    {one_line(f'{self.lines[one.index].label}{task}')}")
+            if more := group.outcomes[_MAX_NAMED:]:
+                numbers = [self.lines[one.index].number for one in more]
+                terminal.say(f"    ... and {len(more):,} more: {reasons.spans(numbers)}")
 
     def _say_not_on_disk(self, terminal: Terminal) -> None:
         made = [one for one in self._with(OutcomeStatus.COMPLETED) if not one.ok]
@@ -186,12 +205,18 @@ class Summary:
                 self.lines[i].number for i, job in sorted(left.items()) if job.state is state
             ]
             if numbers:
-                terminal.say(f"{what}: {_spans(numbers)}", style=_LOUD)
+                terminal.say(f"{what}: {reasons.spans(numbers)}", style=_LOUD)
 
     def _say_unsent(self, terminal: Terminal) -> None:
         if self.rest.unsent:
-            spans = _spans([line.number for line in self.rest.unsent])
+            spans = reasons.spans([line.number for line in self.rest.unsent])
             terminal.say(f"not sent, nothing paid: {spans}", style="yellow")
+        if self.over:
+            first = next(iter(self.over.values())).removeprefix("not sent, nothing paid: ")
+            spans = reasons.spans([self.lines[index].number for index in sorted(self.over)])
+            terminal.say(f"over the budget, nothing paid: {spans}", style="yellow")
+            terminal.say(f"  {one_line(first)}")
+            terminal.say("  With a larger budget, the same command sends them.")
 
     def _say_how_to_go_on(self, terminal: Terminal) -> None:
         """Say what brings the rest to its end."""
@@ -242,12 +267,6 @@ def _is_its_own(outcome: Outcome) -> bool:
 
 def _may_come(outcome: Outcome) -> bool:
     return not gone.is_gone(outcome.error)
-
-
-def _spans(numbers: Sequence[int]) -> str:
-    spans = list(ranges(numbers))
-    more = ", ..." if len(spans) > _MAX_RANGES else ""
-    return f"line{'' if len(numbers) == 1 else 's'} {', '.join(spans[:_MAX_RANGES])}{more}"
 
 
 def _list(terminal: Terminal, title: str, entries: Iterable[str], style: str) -> None:

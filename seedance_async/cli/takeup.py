@@ -71,7 +71,7 @@ class TakeUp:
         self._fetching = anyio.CapacityLimiter(_MAX_DOWNLOADS)
         started = time.monotonic()
         with self._stoppable() as stop, trouble.told_once(self.terminal):
-            async with Service().session(LIMITS) as session:
+            async with Service().session(limits=LIMITS) as session:
                 tasks = taken_up(session, self.ids)
                 if self.target is not None:
                     folder.prepare(self.target.folder)
