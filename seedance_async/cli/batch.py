@@ -8,6 +8,7 @@ from typing import Annotated
 
 from seedance_async.cli import exits, folder, journals, manifest
 from seedance_async.cli.complaints import complain
+from seedance_async.cli.joboptions import JobOptions
 from seedance_async.cli.options import (
     WAIT_S,
     Flag,
@@ -37,13 +38,14 @@ def batch(
     review: Flag = False,
     emulate: Flag = False,
     speed: float | None = None,
+    given: JobOptions | None = None,
 ) -> int:
     """Make a video for each line of a file.
 
     Parameters
     ----------
     jobs
-        The file of jobs; - reads JSONL from stdin.
+        The file of jobs; - reads JSONL or prompts from stdin.
     out
         The folder for the videos; made if it is missing.
     file_names
@@ -86,7 +88,10 @@ def batch(
         skip_invalid=skip_invalid,
         media_root=None if jobs == manifest.STDIN else folder.at_home(jobs).parent,
     )
-    read = manifest.read(jobs, checks_hosts=service.checks_hosts)
+    asked = (given or JobOptions()).asked()
+    read = manifest.read(jobs, checks_hosts=service.checks_hosts, asked=asked)
+    if read.product:
+        terminal.say(read.product)
     complain(read, terminal, skip_invalid=skip_invalid)
     if mixed:
         terminal.say(mixed, style="yellow")

@@ -245,9 +245,10 @@ def _may_come(outcome: Outcome) -> bool:
 
 
 def _spans(numbers: Sequence[int]) -> str:
-    spans = list(ranges(numbers))
+    lines = list(dict.fromkeys(numbers))  # a matrix makes several jobs of one
+    spans = list(ranges(lines))
     more = ", ..." if len(spans) > _MAX_RANGES else ""
-    return f"line{'' if len(numbers) == 1 else 's'} {', '.join(spans[:_MAX_RANGES])}{more}"
+    return f"line{'' if len(lines) == 1 else 's'} {', '.join(spans[:_MAX_RANGES])}{more}"
 
 
 def _list(terminal: Terminal, title: str, entries: Iterable[str], style: str) -> None:
