@@ -16,8 +16,8 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 INEXPRESSIBLE: Mapping[str, str] = {
     "duration.range": "5.0 is an integer to a schema, and a fraction to the rule.",
     "prompt.required": "Half of a surrogate pair is no text, and a pattern does not see it.",
-    "media.reference": "Ports, the lengths of a host's labels and invisible characters need more "
-    "than a pattern. A path is let through: the command line may publish it.",
+    "media.reference": "Numbers of ports, lengths of a host's labels and invisible characters "
+    "need more than a pattern. A path is let through: the command line may publish it.",
     "media.public": "Whether a host is private takes reading its address in all its spellings.",
     "key.unique": "A schema sees one job at a time.",
     "waive.known": "Where a rule about one field is waived, the schema still names it: it would "
@@ -43,7 +43,7 @@ _WORDS: Mapping[str, str] = {
 }
 _NOT_BLANK = r"\S"
 _ASSET = r"asset://[^ /?#]+"
-_URL = r"[hH][tT][tT][pP][sS]?://[^\s\\/?#@]+([/?#][^\s\\]*)?"
+_URL = r"[hH][tT][tT][pP][sS]?://(\[[^\s\\/?#@\[\]]+\]|[^\s\\/?#@:\[\]]+)(:[0-9]*)?([/?#][^\s\\]*)?"
 # No scheme, but perhaps a Windows drive.
 _PATH = r"(?![A-Za-z][A-Za-z0-9+.-]+:)(?!//)[\s\S]*\S[\s\S]*"
 _MEDIA = rf"^({_ASSET}|{_URL}|{_PATH})$"
@@ -192,7 +192,9 @@ def _forms() -> dict[str, dict[str, Any]]:
         "key": {"type": ["string", "null"], "pattern": _NOT_BLANK},
         "name": {"type": ["string", "null"], "pattern": _NOT_BLANK},
         "metadata": {"type": ["object", "null"]},
-        "waive": {"anyOf": [_waivable(), {"type": "array", "items": _waivable()}]},
+        "waive": {
+            "anyOf": [_waivable(), {"type": "array", "items": _waivable()}, {"type": "null"}]
+        },
     }
 
 

@@ -19,7 +19,7 @@ from seedance_async import rules
 from seedance_async.cli import fields, folder, formats, matrix
 from seedance_async.cli.document import Document
 from seedance_async.cli.formats import Format
-from seedance_async.cli.unusable import FileFault, Unreadable, Unusable
+from seedance_async.cli.unusable import FileFault, Unreadable, Unusable, cut
 from seedance_async.errors import InvalidRequest, Violation
 from seedance_async.request import Job
 
@@ -92,10 +92,14 @@ class Found:
 
     def told(self, source: str) -> str:
         """Spell it as ``file:line: field: message [rule]``."""
-        fault = self.violation
-        if self.combination:
-            fault = attrs.evolve(fault, message=f"{fault.message} (with {self.combination})")
+        fault = attrs.evolve(self.violation, field=cut(self.violation.field), message=self.message)
         return f"{source}:{self.line.number}: {fault}"
+
+    @property
+    def message(self) -> str:
+        """What is wrong, and of which combination if not of all."""
+        message = cut(self.violation.message)
+        return f"{message} (with {self.combination})" if self.combination else message
 
 
 @attrs.frozen(kw_only=True)

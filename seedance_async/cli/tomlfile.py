@@ -64,9 +64,9 @@ def _told(error: tomllib.TOMLDecodeError, last: int) -> FileFault:
     found = _PLACE.fullmatch(str(error))
     if found is None:
         return _fault(str(error), 1)
-    if found[2] is None:
-        return _fault(f"it breaks off: {found[1]}", last)
     words = "a name stands twice" if "overwrite" in found[1] else found[1]
+    if found[2] is None:  # at the end of the file
+        return _fault(words, last)
     return _fault(words, int(found[2]), int(found[3]))
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import attrs
 
 from seedance_async.cli.exits import CannotStart
+from seedance_async.cli.terminal import one_line
+
+_SHOWN_CHARS = 400  # more than any message of ours has of its own
 
 
 @attrs.frozen(kw_only=True)
@@ -29,8 +32,14 @@ class FileFault:
         """Spell it for a person: ``file:line: message``."""
         place = source if self.line is None else f"{source}:{self.line}"
         if self.field is None:
-            return f"{place}: {self.message}"
-        return f"{place}: {self.field}: {self.message} [{self.rule}]"
+            return f"{place}: {cut(self.message)}"
+        return f"{place}: {cut(self.field)}: {cut(self.message)} [{self.rule}]"
+
+
+def cut(text: str) -> str:
+    """Put what may quote a file on one line of bounded length."""
+    line = one_line(text)
+    return line if len(line) <= _SHOWN_CHARS else f"{line[:_SHOWN_CHARS]}…"
 
 
 class Unreadable(Exception):

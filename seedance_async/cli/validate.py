@@ -22,7 +22,7 @@ from seedance_async.cli.options import AsJson, HyphenFirst
 from seedance_async.cli.service import Service
 from seedance_async.cli.terminal import Terminal, count, one_line
 from seedance_async.cli.unusable import FileFault, Unusable
-from seedance_async.errors import MediaError, Violation
+from seedance_async.errors import MediaError
 
 _COLUMN = re.compile(r"column (\d+)")
 # What stands in the place of a field where the line as a whole is at fault.
@@ -167,7 +167,9 @@ def _of_line(source: str, found: Found) -> dict[str, Any]:
         "column": int(column[1]) if column else None,
         "key": line.key,
         "field": None if is_whole else fault.field,
-        **_said(fault, found.combination),
+        "rule": fault.rule,
+        "message": found.message,
+        "severity": "error",
     }
 
 
@@ -183,8 +185,3 @@ def _of_file(source: str, fault: FileFault) -> dict[str, Any]:
         "message": fault.message,
         "severity": "error",
     }
-
-
-def _said(fault: Violation, combination: str) -> dict[str, Any]:
-    message = f"{fault.message} (with {combination})" if combination else fault.message
-    return {"rule": fault.rule, "message": message, "severity": "error"}

@@ -25,6 +25,8 @@ _MAX_REPEATED = 1_000_000  # characters and values that aliases may repeat in al
 _MAX_DIGITS = 1000  # of a number; far below what Python refuses to read
 # What a YAML file may not have in it; it says so itself, but with no line.
 _NO_CHARACTER = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_OLD_BREAKS = "\x85\u2028\u2029"
+_PRIVATE_USE = range(0xE000, 0xF900)
 
 # YAML 1.2.2, section 10.3.2.
 _NULL = re.compile(r"(?:null|Null|NULL|~|)\Z")
@@ -54,10 +56,21 @@ def read(text: str) -> Tree:
         line = text.count("\n", 0, found.start()) + 1
         message = f"has a character in it that no text has, U+{ord(found[0]):04X}: take it out"
         raise Unreadable(FileFault(rule="yaml.syntax", message=message, line=line))
-    builder = _Builder(Spots(text))
-    for event, offset in _events(text, builder.spots):
+    back = _stand_ins(text)
+    builder = _Builder(Spots(text), back)
+    there = {ord(char): stand_in for stand_in, char in back.items()}
+    for event, offset in _events(text.translate(there), builder.spots):
         builder.take(event, offset)
     return Tree(value=builder.value, job_lines=builder.job_lines, name_lines=builder.name_lines)
+
+
+def _stand_ins(text: str) -> dict[str, str]:
+    """Find characters to put in the place of those that end a line in YAML 1.1 and not in 1.2.
+
+    A prompt that was copied from a document may have such in it.
+    """
+    free = (char for char in map(chr, _PRIVATE_USE) if char not in text)
+    return {next(free, char): char for char in _OLD_BREAKS if char in text}
 
 
 def _events(text: str, spots: Spots) -> Iterator[tuple[Any, int]]:
@@ -108,6 +121,7 @@ class _Builder:
     """Makes one value of the events; ``value`` is whole with the last of them."""
 
     spots: Spots
+    stand_ins: dict[str, str]
     value: Any = None
     job_lines: list[int] = attrs.field(factory=list)
     name_lines: dict[str, int] = attrs.field(factory=dict)
@@ -137,6 +151,8 @@ class _Builder:
 
     def _scalar(self, event: Any, offset: int) -> None:
         top, text = self._open[-1] if self._open else None, event.value
+        for stand_in, char in self.stand_ins.items():
+            text = text.replace(stand_in, char)
         if top is not None and isinstance(top.value, dict) and top.key is None:
             self._name(top, text, offset)
             return
