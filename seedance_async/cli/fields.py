@@ -63,7 +63,7 @@ def replaced(row: Mapping[str, Any], values: Mapping[str, Any]) -> Mapping[str, 
 def row_of(value: Any) -> Row:
     """Take what a document has in the place of a job."""
     if not isinstance(value, dict):
-        message = "must be an object of fields, as model and prompt are"
+        message = 'must be an object of fields, such as {"prompt": "A cat"}'
         return Violation("job.object", "job", message)
     wrong = problem(value)
     return value if wrong is None else Violation("job.value", "job", wrong)

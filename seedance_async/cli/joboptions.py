@@ -24,11 +24,9 @@ class JobOptions:
     Parameters
     ----------
     set_
-        FIELD=VALUE: a field for all jobs that do not have it, such as model=seedance_2_0_pro; may
-        be repeated.
+        FIELD=VALUE for all jobs without that field; may be repeated.
     matrix
-        FIELD=V1,V2,...: make every job with each of these values, and with several of these options
-        with every combination; may be repeated.
+        FIELD=V1,V2,... to make every job with every combination; may be repeated.
     format_
         How to read the file, whatever its name ends with.
     """

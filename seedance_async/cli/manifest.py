@@ -234,10 +234,11 @@ def _decoded(content: bytes) -> str:
 
 def _line(made: matrix.Made, checks_hosts: bool) -> Line:
     row = made.row
+    line = Line(number=made.line, place=made.place, combination=made.combination)
     if isinstance(row, Violation):
-        return Line(number=made.line, place=made.place, faults=(row,))
+        return attrs.evolve(line, faults=(row,))
     late = _late_faults(row) if checks_hosts else ()
-    line = Line(number=made.line, place=made.place, given=row, combination=made.combination)
+    line = attrs.evolve(line, given=row)
     try:
         job = Job.from_mapping(row)
     except InvalidRequest as invalid:

@@ -81,20 +81,19 @@ def multiplied(
 ) -> Iterator[Made]:
     """Make every row with every combination, lazily; the last axis varies fastest.
 
-    A row's own value of a field that varies is replaced. What is no job stays what it is, once.
+    A row's own value of a field that varies is replaced. What is no job stays what it is.
     """
     for place, (line, row) in enumerate(rows):
-        if isinstance(row, Violation) or not axes:
-            yield Made(place=place, line=line, row=row)
-            continue
         for numbered in itertools.product(*(enumerate(values, 1) for values in axes.values())):
             chosen = {name: value for name, (_, value) in zip(axes, numbered, strict=True)}
             shown = (_shown(name, *each) for name, each in zip(axes, numbered, strict=True))
-            combined = _suffixed(fields.replaced(row, chosen), chosen)
+            combined = row if isinstance(row, Violation) else _combined(row, chosen)
             yield Made(place=place, line=line, row=combined, combination=", ".join(shown))
 
 
-def _suffixed(row: Mapping[str, Any], chosen: Mapping[str, Any]) -> Mapping[str, Any]:
+def _combined(row: Mapping[str, Any], chosen: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not chosen:
+        return row
     by_name = {fields.python_name(name): value for name, value in chosen.items()}
     suffix = "".join(f"@{_word(name, by_name[name])}" for name in sorted(by_name))
     named = {
@@ -102,7 +101,7 @@ def _suffixed(row: Mapping[str, Any], chosen: Mapping[str, Any]) -> Mapping[str,
         for name in ("key", "name")
         if isinstance(row.get(name), str) and row[name].strip()
     }
-    return {**row, **named}
+    return {**fields.replaced(row, chosen), **named}
 
 
 def _word(name: str, value: Any) -> str:

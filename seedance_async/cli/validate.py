@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import attrs
-from cyclopts import Parameter
 
 from seedance_async.cli import exits, folder, manifest
 from seedance_async.cli.joboptions import JobOptions
 from seedance_async.cli.manifest import Found, Line, Manifest
-from seedance_async.cli.options import AsJson, HyphenFirst
+from seedance_async.cli.options import AsJson, Flag, HyphenFirst
 from seedance_async.cli.service import Service
 from seedance_async.cli.terminal import Terminal, count, one_line
 from seedance_async.cli.unusable import FileFault, Unusable
@@ -33,7 +32,7 @@ def validate(
     jobs: Annotated[str, HyphenFirst],
     /,
     *,
-    files: Annotated[bool, Parameter(negative="--no-files")] = True,
+    no_files: Flag = False,
     as_json: AsJson = False,
     given: JobOptions | None = None,
 ) -> int:
@@ -43,8 +42,8 @@ def validate(
     ----------
     jobs
         The file of jobs; - reads JSONL or prompts from stdin.
-    files
-        Whether to look at the local files that it names.
+    no_files
+        Do not look at the local files that it names.
     as_json
         Print one JSON object a line, for editors and scripts.
     """
@@ -56,10 +55,10 @@ def validate(
         report.tell_unusable(unusable)
         return exits.USAGE
     local = [place for place, line in enumerate(read.lines) if _names_files(line)]
-    if files and local:
+    if local and not no_files:
         root = None if jobs == manifest.STDIN else folder.at_home(jobs).parent
         read = asyncio.run(_with_files_looked_at(read, local, root))
-    report.tell(read, local=len(local), looked=files)
+    report.tell(read, local=len(local), looked=not no_files)
     return exits.USAGE if read.invalid else exits.OK
 
 
