@@ -266,3 +266,11 @@ def test_the_user_may_name_the_format(tmp_path: Path) -> None:
 def test_a_file_that_never_ends_is_not_read_to_its_end() -> None:
     with pytest.raises(CannotStart, match="/dev/zero: has more than 100 MB"):
         manifest.read("/dev/zero", checks_hosts=True)
+
+
+def test_without_pyyaml_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    with pytest.raises(CannotStart, match=r"pip install 'seedance-async\[cli\]'"):
+        read(tmp_path / "a.yaml", YAML)

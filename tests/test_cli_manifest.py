@@ -36,7 +36,9 @@ def faults(read_manifest: Manifest) -> list[tuple[int, str, str]]:
     ]
 
 
-@pytest.mark.parametrize(("name", "least"), [("prompts.jsonl", 12), ("prompts.csv", 4)])
+@pytest.mark.parametrize(
+    ("name", "least"), [("prompts.jsonl", 12), ("prompts.csv", 4), ("matrix.yaml", 8)]
+)
 def test_the_examples_are_valid(name: str, least: int) -> None:
     examples = manifest.read(str(EXAMPLES / name), checks_hosts=True)
     assert not examples.invalid

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from seedance_async.cli import cells, document, fields, jsonfile, jsonl, prompts, tomlfile, yamlfile
+from seedance_async.cli import cells, document, fields, jsonl, prompts
 from seedance_async.cli.document import Document
 from seedance_async.cli.unusable import FileFault, Unreadable
 
@@ -115,11 +115,30 @@ def _check_header(text: str) -> None:
         raise Unreadable(*faults)
 
 
+# The others are brought in where there is such a file: their patterns take time to compile.
+def _json(text: str) -> Document:
+    from seedance_async.cli import jsonfile  # noqa: PLC0415
+
+    return document.of_tree(jsonfile.read(text))
+
+
+def _yaml(text: str) -> Document:
+    from seedance_async.cli import yamlfile  # noqa: PLC0415
+
+    return document.of_tree(yamlfile.read(text))
+
+
+def _toml(text: str) -> Document:
+    from seedance_async.cli import tomlfile  # noqa: PLC0415
+
+    return document.of_tree(tomlfile.read(text))
+
+
 _READERS: Mapping[Format, Callable[[str], Document]] = {
     "jsonl": _jsonl,
-    "json": lambda text: document.of_tree(jsonfile.read(text)),
+    "json": _json,
     "csv": _csv,
-    "yaml": lambda text: document.of_tree(yamlfile.read(text)),
-    "toml": lambda text: document.of_tree(tomlfile.read(text)),
+    "yaml": _yaml,
+    "toml": _toml,
     "text": prompts.read,
 }
