@@ -201,6 +201,7 @@ def test_scalars_are_read_by_the_core_schema_of_yaml_1_2(tmp_path: Path) -> None
         ("a.json", '{"jobs": [],\n"jobs": []}', ":2: .*'jobs' stands twice"),
         ("a.json", '[{"a": 1},\n{"a": NaN}]', ":2: .*NaN is no JSON value"),
         ("a.json", '{"jobs": [{}], "default": {}}', "'default' has no meaning here"),
+        ("a.json", '{\n"prompt": "a"}\n{\n"prompt": "b"}', ":3: .*put all jobs into one list"),
         ("a.json", "3", "must be a list of jobs"),
         ("a.toml", 'prompt = "a"', "'prompt' has no meaning here"),
         ("a.toml", '[[jobs]]\nprompt = "a"\nprompt = "b"', ":3: .*a name stands twice"),

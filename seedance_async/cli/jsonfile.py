@@ -38,6 +38,8 @@ def _check_syntax(text: str) -> None:
         words = jsonl.mistake(text) or exc.msg
         if exc.pos >= len(text.rstrip()):
             words = "it breaks off: a bracket or a quote is never closed"
+        if exc.msg == "Extra data":
+            words = "it goes on behind its end: put all jobs into one list, or into a .jsonl file"
         message = f"is not valid JSON: {words}"
         raise Unreadable(
             FileFault(rule="json.syntax", message=message, line=exc.lineno, column=exc.colno)

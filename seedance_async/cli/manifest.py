@@ -209,6 +209,10 @@ def _made(document: Document) -> Iterator[matrix.Made]:
 def _content(source: str) -> bytes:
     try:
         if source == STDIN:
+            if sys.stdin is None:
+                raise Unreadable(
+                    FileFault(rule="file.read", message="cannot be read: it is closed")
+                )
             content = sys.stdin.buffer.read(_MAX_BYTES + 1)
         else:
             with folder.at_home(source).open("rb") as file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import re
+from array import array
 
 _TOO_DEEP = 100
 
@@ -15,7 +16,9 @@ class Spots:
     """
 
     def __init__(self, text: str) -> None:
-        self._starts = [0, *(found.end() for found in re.finditer("\n", text))]
+        # An array: as a list, the lines of a large file would take ten times its size.
+        self._starts = array("q", [0])
+        self._starts.extend(found.end() for found in re.finditer("\n", text))
 
     def line(self, offset: int) -> int:
         """Give the number of the line of a character."""
