@@ -160,7 +160,7 @@ def test_the_example_of_init_is_valid_and_runs_and_tells_what_to_type(
     code, out, err = seedance("validate", name, *starter.options)
     assert (code, out) == (0, "")
     assert err.startswith("3 jobs, ")
-    if suffix in (".yaml", ".txt"):
+    if suffix == ".yaml":
         words = ("batch", name, *starter.options, "--out", "videos", "--emulate", "--speed", "6000")
         assert batch.startswith("seedance batch 'my jobs")
         code, out, err = seedance(*words)

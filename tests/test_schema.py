@@ -122,7 +122,7 @@ JOBS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(JOBS)
 def test_schema_and_rules_agree_on_any_job(job: dict[str, Any]) -> None:
     assert LINE.is_valid(job) == follows_the_rules(job)
