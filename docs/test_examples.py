@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -118,6 +119,47 @@ def test_a_night_with_a_lost_answer_says_where_to_look(
         assert code == 1
         assert told.count("look into the billing for ") == 1
     assert emulator.stats.accepted == 4
+
+
+# --- job files
+
+
+def seedance(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "seedance_async", *words]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_the_matrix_makes_eight_videos(tmp_path: Path) -> None:
+    jobs = str(EXAMPLES / "matrix.yaml")
+    checked = seedance("validate", jobs, folder=tmp_path)
+    assert (checked.returncode, checked.stdout) == (0, ""), checked.stdout
+    assert "2 jobs x 2 aspect_ratio x 2 model = 8 jobs" in checked.stderr
+    words = ("batch", jobs, "--out", "videos", "--emulate", "--speed", str(SPEED * 10))
+    made = seedance(*words, folder=tmp_path)
+    assert (made.returncode, len(made.stdout.splitlines())) == (0, 8), made.stderr
+
+
+PAGE = (EXAMPLES.parent / "guide" / "job-files.md").read_text("utf-8")
+FILES = [
+    (language, content)
+    for language, content in re.findall(r"```(json|yaml|toml)\n(.*?)```", PAGE, re.DOTALL)
+    if "jobs" in content.replace("jobs.schema", "") or content.startswith('{"model')
+]
+
+
+def test_the_page_shows_every_format() -> None:
+    assert {language for language, _ in FILES} == {"json", "yaml", "toml"}
+    assert len(FILES) == 6
+
+
+@pytest.mark.parametrize("place", range(len(FILES)))
+def test_the_files_that_the_page_shows_are_valid(tmp_path: Path, place: int) -> None:
+    language, content = FILES[place]
+    (tmp_path / f"jobs.{language}").write_text(content, "utf-8")
+    checked = seedance("validate", f"jobs.{language}", folder=tmp_path)
+    assert checked.returncode == 0, checked.stdout
 
 
 # --- bot.py

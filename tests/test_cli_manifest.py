@@ -36,7 +36,9 @@ def faults(read_manifest: Manifest) -> list[tuple[int, str, str]]:
     ]
 
 
-@pytest.mark.parametrize(("name", "least"), [("prompts.jsonl", 12), ("prompts.csv", 4)])
+@pytest.mark.parametrize(
+    ("name", "least"), [("prompts.jsonl", 12), ("prompts.csv", 4), ("matrix.yaml", 8)]
+)
 def test_the_examples_are_valid(name: str, least: int) -> None:
     examples = manifest.read(str(EXAMPLES / name), checks_hosts=True)
     assert not examples.invalid
@@ -141,7 +143,7 @@ def test_deep_nesting_and_huge_numbers_are_faults_like_others(tmp_path: Path) ->
         ("jobs.csv", b"model,promt\na,b\n", ":1: promt: is no field"),
         ("jobs.csv", b'model,"prompt\na,b\n', ':1: cannot be read: a quote (") that opens here'),
         ("jobs.csv", b"seedance_2_0_pro,a cat\nseedance_2_0_pro,a dog\n", ":1: the first row must"),
-        ("jobs.txt", b"A cat\nA dog\n", ":1: has no JSON in it: write one object a line, as {"),
+        ("jobs.lst", b"A cat\nA dog\n", ":1: has no JSON in it: write one object a line, as {"),
         ("jobs.jsonl", b'{\n "prompt": "a"\n}\n{\n "prompt": "b"\n}', "over several lines"),
         ("jobs.xlsx", b"PK\x03\x04", "is a spreadsheet: save it as CSV"),
         ("jobs.csv", b"model,prompt,model\na,b,c\n", ":1: model: stands twice"),

@@ -49,7 +49,9 @@ def test_a_public_object_lives_in_the_package_and_says_what_it_is(name: str) -> 
 
 
 def test_the_import_takes_no_extra_and_aiohttp_only_with_a_name() -> None:
-    heavy = "{'av', 'PIL', 'rich', 'cyclopts', 'aiosqlite', 'sqlite3', 'dbos', 'opentelemetry'}"
+    heavy = (
+        "{'av', 'PIL', 'rich', 'cyclopts', 'aiosqlite', 'sqlite3', 'dbos', 'opentelemetry', 'yaml'}"
+    )
     loaded = f"import sys; print(sorted({heavy} & set(sys.modules)), 'aiohttp' in sys.modules)"
     assert python(f"import seedance_async; {loaded}") == "[] False"
     assert python(f"from seedance_async import SeedanceSession; {loaded}") == "[] True"

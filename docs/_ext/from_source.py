@@ -2,14 +2,16 @@
 
 ``parameters`` and ``rules`` (the API's, from the rule table), ``modules`` (the layers from
 pyproject.toml, each module with its own first line), ``moves`` (a job's states), ``draft``
-(changelog fragments). A check at the end of each build: the reference has every public name, and
-the page on errors every error.
+(changelog fragments), ``inexpressible`` (what the JSON Schemas cannot say; the build puts these
+into ``schema/``). A check at the end of each build: the reference has every public name, and the
+page on errors every error.
 """
 
 from __future__ import annotations
 
 import ast
 import inspect
+import json
 import subprocess
 import sys
 import tomllib
@@ -25,7 +27,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 import seedance_async
-from seedance_async import lifecycle, rules, wire
+from seedance_async import lifecycle, rules, schema, wire
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "seedance_async"
@@ -174,6 +176,26 @@ class Moves(Printed):
         yield from table(("State", "What it means", "May move to"), rows)
 
 
+class Inexpressible(Printed):
+    def lines(self) -> Iterator[str]:
+        by_reason: dict[str, list[str]] = {}
+        for rule, reason in schema.INEXPRESSIBLE.items():
+            by_reason.setdefault(reason, []).append(rule)
+        rows = ((code(ids), marked(reason)) for reason, ids in by_reason.items())
+        yield from table(("Rule", "Why"), rows)
+
+
+def write_schemas(app: Sphinx, failed: Exception | None) -> None:
+    """Publish the schemas under names that stay."""
+    if failed is None and app.builder.format == "html":
+        folder = Path(app.outdir) / "schema"
+        folder.mkdir(exist_ok=True)
+        made = {"job": schema.job_schema(), "jobs": schema.manifest_schema()}
+        for name, content in made.items():
+            text = json.dumps(content, indent=2) + "\n"
+            (folder / f"{name}.schema.json").write_text(text, "utf-8")
+
+
 class Draft(Printed):
     """The fragments that no version has yet, as the changelog will show them."""
 
@@ -244,6 +266,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("modules", Modules)
     app.add_directive("moves", Moves)
     app.add_directive("draft", Draft)
+    app.add_directive("inexpressible", Inexpressible)
+    app.connect("build-finished", write_schemas)
     app.connect("missing-reference", resolve_public)
     app.connect("autodoc-process-docstring", hide_colon, priority=100)  # napoleon has 500
     app.connect("autodoc-process-docstring", show_colon, priority=900)

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from seedance_async.cli import exits, folder, journals, manifest
 from seedance_async.cli.complaints import complain
+from seedance_async.cli.joboptions import JobOptions
 from seedance_async.cli.money import Bounds
 from seedance_async.cli.options import (
     WAIT_S,
@@ -43,7 +44,6 @@ def batch(
     timeout: float = WAIT_S,
     publish: str | None = None,
     review: Flag = False,
-    bounds: Bounds = Bounds(),  # noqa: B008 -- frozen
     dry_run: Flag = False,
     yes: Annotated[bool, Parameter(name=("--yes", "-y"), negative="", show_default=False)] = False,
     quiet: Annotated[
@@ -52,13 +52,15 @@ def batch(
     as_json: AsJson = False,
     emulate: Flag = False,
     speed: float | None = None,
+    given: JobOptions | None = None,
+    bounds: Bounds | None = None,
 ) -> int:
     """Make a video for each line of a file.
 
     Parameters
     ----------
     jobs
-        The file of jobs; - reads JSONL from stdin.
+        The file of jobs; - reads JSONL or prompts from stdin.
     out
         The folder for the videos; made if it is missing.
     file_names
@@ -99,6 +101,7 @@ def batch(
     mixed = journals.check_unmixed(videos, emulated=emulate)
     placed = journals.place(journal, videos, emulated=emulate)
     journals.check_whole(journal, placed, videos)
+    bounds = bounds or Bounds()
     order = Order(
         out=videos,
         journal=placed,
@@ -114,7 +117,10 @@ def batch(
         as_json=as_json,
         quiet=quiet,
     )
-    read = manifest.read(jobs, checks_hosts=service.checks_hosts)
+    asked = (given or JobOptions()).asked()
+    read = manifest.read(jobs, checks_hosts=service.checks_hosts, asked=asked)
+    if read.product:
+        terminal.say(read.product)
     complain(read, terminal, skip_invalid=skip_invalid)
     if mixed:
         terminal.say(mixed, style="yellow")

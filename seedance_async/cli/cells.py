@@ -73,10 +73,11 @@ def _row(names: list[str], cells: list[str]) -> Row:
         message = f"has {len(cells)} cells under {len(names)} names: quote cells with a separator"
         return Violation("csv.cells", "row", message)
     given = zip(names, cells, strict=False)
-    return {name: _value(name, cell) for name, cell in given if cell.strip() and name}
+    return {name: value(name, cell) for name, cell in given if cell.strip() and name}
 
 
-def _value(name: str, cell: str) -> Any:
+def value(name: str, cell: str) -> Any:
+    """Read what stands in a cell under *name*, in either spelling."""
     read = _READERS.get(name.replace("_", "").lower())
     return cell.strip() if read is None else read(cell.strip())
 

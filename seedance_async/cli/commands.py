@@ -15,9 +15,9 @@ The job is written down in a journal, seedance.sqlite, in the folder of the vide
     "batch": """\
 Make a video for each line of a file.
 
-JOBS is JSONL, one request an object a line, or a .csv table with the same fields as columns. \
-Both take the API's field names or Python's, and a name, a key, metadata and waive besides. In a \
-table, an empty cell is a field not given, and lists are separated by white space or |.
+JOBS is a file of jobs: JSONL, JSON, YAML, TOML, a .csv table, or .txt with a prompt a line; \
+seedance init writes one to begin with. All take the API's field names or Python's, and a name, a \
+key, metadata and waive besides.
 
 The whole file is checked before anything is sent. Videos go to the folder --out, each under its \
 place in the file and its name; results.jsonl beside them says how every job ended. The files' \
@@ -26,6 +26,20 @@ names are printed on stdout as they are finished, unless that is the terminal.
 Jobs are written down in a journal, seedance.sqlite, beside the videos. The same command again \
 goes on where the last one ended, however it did: what is made is skipped, what runs is waited \
 for, what was not sent is sent. Nothing is paid twice.""",
+    "validate": """\
+Check a file of jobs: every line, every rule.
+
+Prints each fault as FILE:LINE: FIELD: what is wrong [RULE], and how many jobs and seconds of \
+video there are. Sends nothing, costs nothing, and needs no key.""",
+    "init": """\
+Write a file of jobs to begin with.
+
+An example with comments, valid as it is; a file that is there is left as it is. Its name is \
+printed on stdout.""",
+    "schema": """\
+Print the JSON Schema of job files.
+
+With it an editor completes the fields of jobs and marks their faults.""",
     "status": """\
 Say how tasks stand.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 from seedance_async.cli import exits
-from seedance_async.cli.manifest import Line, Manifest
+from seedance_async.cli.manifest import Found, Manifest
 from seedance_async.cli.terminal import Terminal, count, one_line
 
 _MAX_COMPLAINTS = 20  # less than a screen: a mistake in one line is often in all of them
@@ -20,15 +20,15 @@ def complain(
         manifest: The jobs.
         terminal: Where to.
         skip_invalid: Whether the valid jobs are to be sent all the same.
-        known: The numbers of the lines that were complained of before.
+        known: The places of the lines that were complained of before.
 
     Raises:
         CannotStart: There are faults, and they are not to be skipped or leave nothing to send.
     """
-    invalid = [line for line in manifest.invalid if line.number not in known]
+    invalid = manifest.invalid_places.difference(known)
     if not invalid:
         return
-    complaints = [text for line in invalid for text in _told(manifest, line)]
+    complaints = [_told(manifest, found) for found in manifest.faults(known)]
     for complaint in complaints[:_MAX_COMPLAINTS]:
         terminal.say(complaint, style="red")
     if len(complaints) > _MAX_COMPLAINTS:
@@ -41,9 +41,9 @@ def complain(
     terminal.say(f"skipping {count(len(invalid), 'invalid job')} of {all_jobs}", style="yellow")
 
 
-def _told(manifest: Manifest, line: Line) -> Iterator[str]:
-    if line.clash:
-        first, *others = line.clash
-        yield "\n".join([f"{one_line(manifest.source)}:{line.number}: {first}", *others])
-    else:
-        yield from map(one_line, manifest.complaints_of(line))
+def _told(manifest: Manifest, found: Found) -> str:
+    line = found.line
+    if not line.clash:
+        return one_line(found.told(manifest.source))
+    first, *others = line.clash
+    return "\n".join([f"{one_line(manifest.source)}:{line.number}: {first}", *others])

@@ -21,12 +21,15 @@ Exit codes:
   130  interrupted by Ctrl-C; what was paid for is on record (143: SIGTERM)"""
 
 # What 0 and 1 say of each command that works on tasks.
-_ENDS = {
+_ENDS: dict[str, tuple[str, str | None]] = {
     "generate": ("the video is made and on disk", "it failed, or its end is unknown"),
     "batch": (
         "every video is made and on disk",
         "something failed, is unknown, or was skipped as invalid, now or before",
     ),
+    "validate": ("every job is valid", None),
+    "init": ("the file is written", None),
+    "schema": ("the schema is printed", None),
     "jobs": ("what was asked for is shown", "there is no such job"),
     "jobs settle": ("it is written down", "there is no such job, or it is not unknown"),
     "status": ("every task is completed", "a task still runs, has failed, or is not known"),
@@ -41,6 +44,9 @@ def table(command: str) -> str:
         return ""
     well, badly = _ENDS[command]
     first, _, _, *others = TABLE.splitlines()
+    if badly is None:  # it only reads or writes a file
+        what = "bad usage, or the file is not valid" if command == "validate" else "bad usage"
+        return "\n".join([first, f"  0    {well}", f"  2    {what}"])
     own = [line.replace(f"{command}: ", "") for line in others]
     apply = [line for line in own if "generate: " not in line]
     return "\n".join([first, f"  0    {well}", f"  1    {badly}", *apply])

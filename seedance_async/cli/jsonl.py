@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from seedance_async.cli import fields
 from seedance_async.cli.cells import Row
 from seedance_async.errors import Violation
 
@@ -33,12 +34,13 @@ def misfit(text: str) -> str | None:
     """Say what the whole file is if it is no JSON lines, instead of complaining of every line."""
     begins = text.lstrip()[:1]
     if begins == "[" and _reads(text):
-        return "is a JSON array: write one JSON object a line, no commas"
+        return "is a JSON array: write one JSON object a line, no commas, or call it .json"
     if begins == "{" and _goes_over_lines(text):
         return f"has objects that go over several lines: write each on one line, as {_EXAMPLE}"
     starts = (line.lstrip()[:1] for line in text.split("\n") if line.strip())
     if begins and not any(start in ("{", "[") for start in starts):
-        return f"has no JSON in it: write one object a line, as {_EXAMPLE}, or a .csv table"
+        others = "a .csv table, or prompts in a .txt file"
+        return f"has no JSON in it: write one object a line, as {_EXAMPLE}, {others}"
     return None
 
 
@@ -55,23 +57,37 @@ def _goes_over_lines(text: str) -> bool:
 
 def _row(line: str) -> Row:
     try:
-        row = json.loads(line, parse_constant=_no_constant, object_pairs_hook=_no_repeats)
+        row = json.loads(line, parse_constant=no_constant, object_pairs_hook=no_repeats)
     except json.JSONDecodeError as exc:
         return Violation("json.syntax", f"column {exc.colno}", _words(line, exc))
     except (ValueError, RecursionError) as exc:
-        return Violation("json.syntax", "line", f"is not valid JSON: {exc}")
+        return Violation("json.syntax", "line", f"is not valid JSON: {said(exc)}")
     if not isinstance(row, dict):
         return Violation("json.object", "line", "must be a JSON object: {...}")
-    if not _is_unicode(row):
-        half = "has half of a surrogate pair (\\ud800 to \\udfff) in it, which is no character"
-        return Violation("json.unicode", "line", half)
+    if (wrong := fields.problem(row)) is not None:
+        return Violation("json.unicode" if wrong is fields.HALF else "json.syntax", "line", wrong)
     return row
 
 
-def _words(line: str, exc: json.JSONDecodeError) -> str:
+def said(exc: Exception) -> str:
+    """Spell what a reader of JSON complains of, but for its own settings."""
+    if isinstance(exc, RecursionError):
+        return "is nested too deep"
+    text = str(exc)
+    return "a number is too long" if "integer string conversion" in text else text
+
+
+def mistake(text: str) -> str | None:
+    """Find the one mistake whose undoing makes JSON of *text*, and say what to do about it."""
     for undo, words in _MISTAKES:
-        if (undone := undo(line)) != line and _reads(undone):
-            return f"is not valid JSON: {words}"
+        if (undone := undo(text)) != text and _reads(undone):
+            return words
+    return None
+
+
+def _words(line: str, exc: json.JSONDecodeError) -> str:
+    if (words := mistake(line)) is not None:
+        return f"is not valid JSON: {words}"
     if exc.pos >= len(line.rstrip()):
         return "is not valid JSON: it breaks off; an object ends with } on the same line"
     return f"is not valid JSON: {exc.msg}"
@@ -85,20 +101,13 @@ def _reads(text: str) -> bool:
     return True
 
 
-def _is_unicode(row: Mapping[str, Any]) -> bool:
-    """Tell whether all text can be sent: JSON's escapes can spell what UTF-8 cannot."""
-    try:
-        json.dumps(row, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _no_constant(constant: str) -> Any:
+def no_constant(constant: str) -> Any:
+    """Refuse what Python's reader takes and JSON does not have: NaN, Infinity."""
     raise ValueError(f"{constant} is no JSON value")
 
 
-def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a name that stands twice, of which one would be lost in silence."""
     row: dict[str, Any] = {}
     for name, value in pairs:
         if name in row:

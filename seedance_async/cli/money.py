@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
+import attrs
 from cyclopts import Parameter
 
 from seedance_async.budget import Budget, Expense, PriceTable, Spread
@@ -20,7 +20,7 @@ _EXACT_BELOW = 10_000  # tokens that are spelled with all their digits
 
 
 @Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
+@attrs.frozen(kw_only=True)
 class Bounds:
     """The most that a run may come to.
 

@@ -80,9 +80,10 @@ def kind_of(error: SeedanceError | None) -> str:
 
 def spans(numbers: Sequence[int]) -> str:
     """Name the lines of a file: ``line 3``, ``lines 1, 5-9``."""
-    listed = list(ranges(numbers))
+    lines = list(dict.fromkeys(numbers))  # a matrix makes several jobs of one
+    listed = list(ranges(lines))
     more = ", ..." if len(listed) > _MAX_RANGES else ""
-    return f"line{'' if len(numbers) == 1 else 's'} {', '.join(listed[:_MAX_RANGES])}{more}"
+    return f"line{'' if len(lines) == 1 else 's'} {', '.join(listed[:_MAX_RANGES])}{more}"
 
 
 def _reason(outcome: Outcome) -> str:

@@ -48,8 +48,8 @@ class Rehearsal:
         return exits.OK
 
     def _complain(self, manifest: Manifest, before: Manifest) -> None:
-        known = [line.number for line in before.invalid]
-        complain(manifest, self.terminal, skip_invalid=self.order.skip_invalid, known=known)
+        known, skips = before.invalid_places, self.order.skip_invalid
+        complain(manifest, self.terminal, skip_invalid=skips, known=known)
 
     async def _look_back(self) -> tuple[Past, Rates, Turnarounds]:
         """Read what the journal knows, if there is one, without touching it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -159,7 +159,7 @@ class Run:
 
     async def _look_back(self, journal: SqliteJournal) -> None:
         """See what was done before, and that no key stands for another request now."""
-        out, known = self.order.out, [line.number for line in self.manifest.invalid]
+        out, known = self.order.out, self.manifest.invalid_places
         try:
             if self.service.emulate:
                 await past.forget_emulated(journal, out)
@@ -167,9 +167,10 @@ class Run:
         except JournalError as error:
             raise exits.CannotStart(trouble.at_start(error, error.message)) from error
         self.manifest = past.checked(self.manifest, self.past)
-        if len(self.manifest.invalid) == len(known):
+        clashing = self.manifest.invalid_places - known
+        if not clashing:
             return
-        first = next(line for line in self.manifest.invalid if line.number not in known)
+        first = self.manifest.lines[min(clashing)]
         try:
             self._complain(known)
         finally:
@@ -179,7 +180,7 @@ class Run:
 
     async def _look_at_files(self, session: SeedanceSession) -> None:
         """See that the local files of what is to be sent can be used."""
-        known = [line.number for line in self.manifest.invalid]
+        known = self.manifest.invalid_places
         self.manifest = await files.checked(
             session,
             self.manifest,
@@ -191,7 +192,7 @@ class Run:
         if files.are_unseen(self.manifest):
             self.terminal.say(f"local files are {files.UNSEEN}", style="yellow")
 
-    def _complain(self, known: Sequence[int]) -> None:
+    def _complain(self, known: Collection[int]) -> None:
         """Complain of invalid lines but the *known* ones, and go on without them."""
         complain(self.manifest, self.terminal, skip_invalid=self.order.skip_invalid, known=known)
         valid = zip(self.manifest.lines, self.past.keys, strict=True)
@@ -357,5 +358,5 @@ def _item(line: Line) -> Job | Mapping[str, Any]:
 def _name(line: Line) -> str:
     """Name a job on the user's own terminal: there its prompt says most if it has no name."""
     prompt = line.job.request.prompt if line.job else ""
-    called = line.name or line.key or f"line {line.number}: {prompt}"
+    called = line.name or line.key or f"{line.label}: {prompt}"
     return one_line(called)[:_NAME_CHARS]
