@@ -91,7 +91,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def spelled(expense: Expense, currency: str) -> str:
-    """Spell what jobs come to: seconds, then tokens and money as far as they are known."""
+    """Spell what jobs will come to: seconds, then tokens and money as far as they are known."""
     return ", ".join(_parts(expense, currency))
 
 
@@ -105,9 +105,8 @@ def _parts(expense: Expense, currency: str) -> Iterator[str]:
 
 def _range(spread: Spread, told: Callable[[Decimal], str], unit: str) -> str:
     middle, low, high = told(spread.expected), told(spread.low), told(spread.high)
-    about = "" if spread.is_exact else "about "
     span = "" if low == high else f"({low}-{high})"
-    return " ".join(filter(None, (f"{about}{middle}", unit, span)))
+    return " ".join(filter(None, (f"about {middle}", unit, span)))
 
 
 def _cost(cost: Decimal) -> str:

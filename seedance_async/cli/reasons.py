@@ -87,7 +87,8 @@ def spans(numbers: Sequence[int]) -> str:
 
 
 def _reason(outcome: Outcome) -> str:
-    return outcome.error.message if outcome.error else "no reason given"
+    reason = outcome.error.message if outcome.error else "no reason given"
+    return reason.removeprefix("the task failed: ")
 
 
 def _shape(reason: str) -> str:
