@@ -220,9 +220,11 @@ class Expenses:
             for sum_, may_pass in ((spent, False), (held, True)):
                 if sum_ + takes > bound:
                     what = "spent or in flight" if may_pass else "spent"
-                    told = f"over the budget of {_told(bound)}{unit}: {_told(sum_)} {what}"
+                    told = (
+                        f"over the budget of {_told(bound, name)}{unit}: {_told(sum_, name)} {what}"
+                    )
                     is_plain = takes is _LEAST or name == "videos"
-                    more = "" if is_plain else f", and this one takes {_told(takes)}"
+                    more = "" if is_plain else f", and this one takes {_told(takes, name)}"
                     return Refusal(f"{told}{more}", may_pass=may_pass)
             if name in _BILLED and self._open.guesses:
                 reason = "the first video of a model has to tell what one takes"
@@ -292,7 +294,10 @@ def _may_be_paid(record: JobRecord) -> bool:
     return record.state is not JobState.PLANNED
 
 
-def _told(amount: Decimal | int) -> str:
-    """Spell an amount for people."""
-    text = f"{amount:,.4f}"
-    return text.rstrip("0").rstrip(".")
+def _told(amount: Decimal | int, name: str) -> str:
+    """Spell an amount of what *name* says for people."""
+    whole, _, part = f"{amount:,.4f}".partition(".")
+    part = part.rstrip("0")
+    if name == "cost":
+        part = part.ljust(2, "0")
+    return f"{whole}.{part}".rstrip(".")

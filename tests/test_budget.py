@@ -284,7 +284,7 @@ async def test_money_is_counted_by_the_prices(emulator: Emulator) -> None:
         assert session.spent.cost.expected == 8
     assert refused(report.outcomes) == [2, 3]
     assert str(report.outcomes[2].error) == (
-        "not sent, nothing paid: over the budget of 9.99 USD: 8 spent, and this one takes 4"
+        "not sent, nothing paid: over the budget of 9.99 USD: 8.00 spent, and this one takes 4.00"
     )
 
 

@@ -80,7 +80,7 @@ def test_a_dry_run_knows_what_earlier_runs_did(
     code, out, _ = seedance(*BATCH, "--dry-run", "--prices", "prices.toml", "--max-cost", "1.7")
     assert code == 0
     assert "  2 to send: 8 s of video, about 81k tokens, about 0.81 USD\n" in out
-    assert "  1 not sent: over the budget of 1.7 USD\n" in out
+    assert "  1 not sent: over the budget of 1.70 USD\n" in out
     assert "  1 made before, skipped\n  1 made but not on disk, fetched\n" in out
     after = Path("videos/seedance.sqlite").stat()
     assert (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size)
@@ -142,14 +142,14 @@ def test_a_batch_ends_at_its_budget_and_goes_on_with_a_larger_one(
         assert ": 3 completed, 3 over the budget\n" in told
         assert "12 s of video, 121,782 tokens, 1.22 USD (records" in told
         assert "over the budget, nothing paid: lines 4-6\n" in told
-        assert "  over the budget of 1.3 USD: 1.2178 spent, and this one takes 0.4059\n" in told
+        assert "  over the budget of 1.30 USD: 1.2178 spent, and this one takes 0.4059\n" in told
         assert "With a larger budget, the same command sends them." in told
         statuses = Counter(record["status"] for record in records(Path("videos")))
         assert statuses == {"completed": 3, "planned": 3}
         # The same again: nothing more.
         code, _, told = seedance(*BATCH, *money)
         assert (code, len(emulator.accepted_ids)) == (1, 3)
-        assert "3 are not sent: over the budget of 1.3 USD\n" in told
+        assert "3 are not sent: over the budget of 1.30 USD\n" in told
         code, _, told = seedance(*BATCH, "--max-videos", "5")
         assert (code, len(emulator.accepted_ids)) == (1, 5)
         assert seedance(*BATCH)[0] == 0
@@ -247,12 +247,14 @@ def test_the_first_ctrl_c_drains_and_nothing_is_left(home: Path) -> None:
 
 def test_sigterm_does_not_drain(home: Path) -> None:
     write_jobs(home, *cats(2))
-    with emulating(speed=1) as emulator:
-        with started(*BATCH, cwd=home, **account(emulator)) as process:
-            assert process.stderr is not None
-            wait_for(process, process.stderr, "submitted")
-            process.terminate()
-            told = rest(process)
+    with (
+        emulating(speed=1) as emulator,
+        started(*BATCH, cwd=home, **account(emulator)) as process,
+    ):
+        assert process.stderr is not None
+        wait_for(process, process.stderr, "submitted")
+        process.terminate()
+        told = rest(process)
     assert process.returncode == 143
     assert "stopping\n" in told or "stopping: creates" in told
 
