@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import webbrowser
+from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -51,7 +52,8 @@ def report(
         with_urls=with_urls,
     )
     try:
-        written = asyncio.run(writing)
+        with _busy(terminal):
+            written = asyncio.run(writing)
     except JournalError as error:
         raise exits.CannotStart(error.message) from error
     except FileExistsError as error:
@@ -65,6 +67,13 @@ def report(
     if opens and not webbrowser.open(written.path.as_uri()):
         terminal.say("there is no browser here that could be opened", style="yellow")
     return exits.OK
+
+
+def _busy(terminal: Terminal) -> AbstractContextManager[object]:
+    """Show that something is going on: many videos take some seconds."""
+    if terminal.console is None:
+        return nullcontext()
+    return terminal.console.status("reading the journal and the videos")
 
 
 def _told(written: Report) -> str:

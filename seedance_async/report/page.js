@@ -39,10 +39,12 @@
     const [hours, minutes] = [Math.floor(all / 3600), Math.floor(all / 60) % 60];
     return hours ? `${hours}:${two(minutes)}:${two(all % 60)}` : `${minutes}:${two(all % 60)}`;
   }
-  const moment = (unix) => new Date(unix * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "medium" });
+  const moment = (unix) => new Date(unix * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
   const short = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
-  const called = (job) => job.name || (job.prompt && short(job.prompt.replace(/\s+/g, " "), 60)) || job.key;
-  const model = (job) => job.model.replace(/^seedance_/, "");
+  const isMadeUp = (key) => /^[0-9a-f]{16}-\d+$/.test(key);
+  const label = (job) => job.name || (isMadeUp(job.key) ? `#${job.place + 1}` : job.key);
+  const called = (job) => job.name || (job.prompt && short(job.prompt.replace(/\s+/g, " "), 60)) || label(job);
+  const model = (job) => job.model.replace(/^seedance_/, "").replace("_", ".").replaceAll("_", " ");
   const settings = (job) => [model(job), `${job.duration} s`, job.ratio, job.audio ? "sound" : "silent", ...(job.references || [])].join(" · ");
 
   // --- which jobs, in which order ----------------------------------------------------------
@@ -176,7 +178,7 @@
   function card(job) {
     const took = job.took === undefined ? "" : ` · made in ${span(job.took)}`;
     return el("li", { class: "card" }, posterOf(job), el("div", { class: "about" },
-      el("div", { class: "head" }, el("span", { class: "name", dir: "auto", title: job.name || job.key }, job.name || job.key), stateOf(job)),
+      el("div", { class: "head" }, el("span", { class: "name", dir: "auto", title: label(job) }, label(job)), stateOf(job)),
       promptOf(job),
       job.error ? el("p", { class: "error", dir: "auto" }, job.error) : null,
       el("p", { class: "meta" }, settings(job) + took)));
@@ -261,7 +263,7 @@
     if (event.key === "ArrowLeft") go(-1);
     if (event.key === "ArrowRight") go(1);
   });
-  const link = (job) => el("button", { type: "button", class: "link", dir: "auto", title: called(job), on: { click: () => open(job) } }, called(job));
+  const link = (job) => el("button", { type: "button", class: "link", dir: "auto", title: called(job), on: { click: () => open(job) } }, el("span", { class: "number" }, `${whole(job.place + 1)} `), called(job));
 
   // --- failures, by their reasons ----------------------------------------------------------
 
@@ -330,49 +332,49 @@
     return { scale, pieces, gap };
   }
 
-  const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400];
+  const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400];
   const stepFor = (length, ticks) => STEPS.find((step) => length / step <= ticks) || Math.ceil(length / ticks / 86400) * 86400;
 
   function ticks(length, wanted) {
     const step = stepFor(length, wanted), found = [];
-    for (let at = 0; at <= length; at += step) found.push(at);
+    for (let number = 0; number * step <= length; number += 1) found.push(number * step);
     return found;
   }
 
   function axis(marks) {
     const track = el("div", { class: "track", "aria-hidden": "true" });
-    marks.forEach(([x, text], place) => {
-      const mark = el("span", { class: place === 0 ? "first" : x > 0.93 ? "last" : "inner" }, text);
+    for (const [x, text, kind] of marks) {
+      const mark = el("span", { class: kind || (x > 0.93 ? "last" : "inner") }, text);
       mark.style.left = `${x * 100}%`;
       track.append(mark);
-    });
-    return el("div", { class: "axis" }, el("span", { class: "unseen" }, "Job"), track, el("div"));
+    }
+    return el("div", { class: "axis" }, el("div"), track, el("div"));
   }
 
   function drawTimeline(panel) {
     const list = shown.filter((job) => job.spans?.length);
     const ways = el("select", { id: "lining" }, ...[["clock", "the clock"], ["start", "each job's start"]].map(([value, text]) => el("option", { value, selected: value === lining }, text)));
     ways.addEventListener("change", () => { lining = ways.value; drawTimeline(panel); $("lining").focus(); });
-    const key = el("div", { class: "keyline" }, ...Object.entries(PHASES).map(([phase, text]) => el("span", { class: `key ${phase}` }, text)), el("label", {}, "Line up by", ways));
+    const key = el("div", { class: "keyline" }, ...Object.entries(PHASES).map(([phase, text]) => el("span", { class: `key ${phase}` }, text)), el("div", { class: "line" }, el("label", { for: "lining" }, "Line up by"), ways));
     const clock = clockScale(list);
     if (!list.length) return panel.replaceChildren(nothing());
     let place, breaks = [], marks;
     if (lining === "clock" && clock) {
       place = (job) => clock.scale;
       breaks = clock.pieces.slice(1).map((piece) => piece.x - clock.gap / 2);
-      const wide = clock.pieces.reduce((a, b) => (b.width > a.width ? b : a));
       const isDay = clock.pieces.length > 1 || clock.pieces[0].to - clock.pieces[0].from > 86400;
-      const time = (unix) => new Date(unix * 1000).toLocaleTimeString([], isDay ? { weekday: "short", hour: "2-digit", minute: "2-digit" } : { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-      marks = clock.pieces.length > 1
-        ? clock.pieces.filter((piece, number) => number === 0 || piece.width > 0.16).map((piece) => [piece.x, time(piece.from)])
-        : ticks(wide.to - wide.from, 7).map((at) => [clock.scale(wide.from + at), time(wide.from + at)]);
+      const time = (unix) => new Date(unix * 1000).toLocaleTimeString([], isDay ? { weekday: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" } : { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+      marks = clock.pieces.filter((piece, number) => number === 0 || piece.width > 0.12).flatMap((piece) => {
+        const inner = ticks(piece.to - piece.from, Math.max(Math.floor(7 * piece.width), 1)).slice(1).map((at) => [clock.scale(piece.from + at), time(piece.from + at)]);
+        return [[piece.x, time(piece.from), "first"], ...inner.filter(([x]) => x > piece.x + 0.13 && x < piece.x + piece.width - 0.07)];
+      });
     } else {
       const begins = (job) => (job.spans.find(([phase]) => phase !== "waiting") || job.spans[0])[1];
       const ends = list.map((job) => job.spans.at(-1)[1] + job.spans.at(-1)[2] - begins(job)).sort((a, b) => a - b);
       // One job that took a night must not make dots of all others.
       const longest = Math.min(ends.at(-1), 4 * ends[Math.floor(ends.length * 0.9)]) || ends.at(-1) || 1;
       place = (job) => (at) => Math.min(Math.max((at - begins(job)) / longest, 0), 1);
-      marks = ticks(longest, 7).map((at) => [at / longest, span(at)]);
+      marks = ticks(longest, 7).map((at) => [at / longest, span(at), at ? "" : "first"]);
     }
     const row = (job) => {
       const track = el("div", { class: "track", "aria-hidden": "true" });
@@ -416,7 +418,7 @@
       }
       if (number === most) drawn.append(svg("text", { x: (place + 0.5) * each, y: height - tall - 4, "text-anchor": "middle" }, whole(number)));
     });
-    if (median !== undefined) drawn.append(svg("line", { class: "median", x1: median * each, y1: 0, x2: median * each, y2: height }));
+    if (median !== undefined) drawn.append(svg("line", { class: "median", x1: median * each, y1: 16, x2: median * each, y2: height }));
     for (const [place, text] of labels) {
       const x = place * each, anchor = x < 12 ? "start" : x > width - 12 ? "end" : "middle";
       drawn.append(svg("text", { x, y: height + 16, "text-anchor": anchor }, text));
@@ -439,7 +441,7 @@
   }
 
   function timesChart(made) {
-    const longest = made.reduce((most, job) => Math.max(most, job.took), 1);
+    const longest = made.reduce((most, job) => Math.max(most, job.took), 0.1);
     const step = stepFor(longest, 30), bins = Math.floor(longest / step) + 1;
     const labels = ticks(bins * step, 6).map((at) => [at / step, span(at)]);
     const chart = el("section", { class: "chart", "aria-label": "Completion times" }, el("h2", {}, "Completion times"),
@@ -557,7 +559,7 @@
     total("at work", span(sums.busy)),
     total("polls", whole(sums.polls)),
   );
-  $("when").textContent = `${facts.journal}, as of ${moment(facts.at)}`;
+  $("when").textContent = `${facts.journal}, as of ${moment(facts.at)}${facts.running ? ", while it was running" : ""}`;
   for (const state of STATES.filter((each) => sums.states[each])) $("state").append(el("option", { value: state }, `${state} (${whole(sums.states[state])})`));
   for (const [name, list] of byModel(jobs)) $("model").append(el("option", { value: name }, `${name} (${whole(list.length)})`));
   if (!facts.prompts) $("search").placeholder = "name, key, task, error";

@@ -17,7 +17,7 @@ import attrs
 from seedance_async.batch import on_disk
 from seedance_async.journal import SqliteJournal
 from seedance_async.journal.lock import is_written
-from seedance_async.lifecycle import JobRecord, Move
+from seedance_async.lifecycle import JobRecord
 from seedance_async.report import facts, page, pictures
 
 FILE_NAME = "report.html"
@@ -76,7 +76,8 @@ async def write_report(
     files = await anyio.to_thread.run_sync(_files, [record for record, _ in lives], source.parent)
     target = await anyio.to_thread.run_sync(_target, out, source, files)
     made = await pictures.of_videos(files)
-    until = _until(lives, source)
+    is_running = await anyio.to_thread.run_sync(is_written, source)
+    until = _until([record for record, _ in lives], is_running=is_running)
     jobs = [
         facts.job(record, moves, until=until, with_prompts=with_prompts, with_urls=with_urls)
         | _place(record, file, target.parent)
@@ -84,8 +85,8 @@ async def write_report(
     ]
     told = {
         "at": round(until.timestamp(), 3),
-        "made": round(dt.datetime.now(dt.UTC).timestamp(), 3),
         "journal": source.name,
+        "running": is_running,
         "prompts": with_prompts,
         "totals": facts.totals(jobs),
         "jobs": jobs,
@@ -102,11 +103,11 @@ def _files(records: Sequence[JobRecord], folder: Path) -> list[Path | None]:
     return [on_disk(record, folder) for record in records]
 
 
-def _until(lives: Sequence[tuple[JobRecord, Sequence[Move]]], journal: Path) -> dt.datetime:
+def _until(records: Sequence[JobRecord], *, is_running: bool) -> dt.datetime:
     """Tell up to when the journal speaks: a batch that was stopped days ago does not go on."""
     now = dt.datetime.now(dt.UTC)
-    last = max((record.changed_at for record, _ in lives), default=now)
-    return max(now, last) if is_written(journal) else last
+    last = max((record.changed_at for record in records), default=now)
+    return max(now, last) if is_running else last
 
 
 def _target(
