@@ -32,9 +32,9 @@
 
   const whole = (number) => number.toLocaleString("en");
   const count = (number, noun) => `${whole(number)} ${noun}${number === 1 ? "" : "s"}`;
-  const brief = (seconds) => `${Number(seconds.toFixed(1))} s`;
+  const brief = (seconds) => `${Number(seconds.toFixed(1))}\u00a0s`;
   function span(seconds) {
-    if (seconds < 60) return seconds < 10 ? brief(seconds) : `${Math.round(seconds)} s`;
+    if (seconds < 60) return seconds < 10 ? brief(seconds) : `${Math.round(seconds)}\u00a0s`;
     const all = Math.round(seconds), two = (number) => String(number).padStart(2, "0");
     const [hours, minutes] = [Math.floor(all / 3600), Math.floor(all / 60) % 60];
     return hours ? `${hours}:${two(minutes)}:${two(all % 60)}` : `${minutes}:${two(all % 60)}`;
@@ -45,7 +45,7 @@
   const label = (job) => job.name || (isMadeUp(job.key) ? `#${job.place + 1}` : job.key);
   const called = (job) => job.name || (job.prompt && short(job.prompt.replace(/\s+/g, " "), 60)) || label(job);
   const model = (job) => job.model.replace(/^seedance_/, "").replace("_", ".").replaceAll("_", " ");
-  const settings = (job) => [model(job), `${job.duration} s`, job.ratio, job.audio ? "sound" : "silent", ...(job.references || [])].join(" · ");
+  const settings = (job) => [model(job), brief(job.duration), job.ratio, job.audio ? "sound" : "silent", ...(job.references || [])].join(" · ");
 
   // --- which jobs, in which order ----------------------------------------------------------
 

@@ -1,7 +1,5 @@
 """From a journal and the videos' folder to the page on disk."""
 
-from __future__ import annotations
-
 import contextlib
 import datetime as dt
 import os
