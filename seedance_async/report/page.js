@@ -369,10 +369,11 @@
         return [[piece.x, time(piece.from), "first"], ...inner.filter(([x]) => x > piece.x + 0.13 && x < piece.x + piece.width - 0.07)];
       });
     } else {
-      const begins = (job) => (job.spans.find(([phase]) => phase !== "waiting") || job.spans[0])[1];
-      const ends = list.map((job) => job.spans.at(-1)[1] + job.spans.at(-1)[2] - begins(job)).sort((a, b) => a - b);
+      // What only waits has no start, and no bar.
+      const begins = (job) => job.spans.find(([phase]) => phase !== "waiting")?.[1] ?? Infinity;
+      const ends = list.map((job) => Math.max(job.spans.at(-1)[1] + job.spans.at(-1)[2] - begins(job), 0)).sort((a, b) => a - b);
       // One job that took a night must not make dots of all others.
-      const longest = Math.min(ends.at(-1), 4 * ends[Math.floor(ends.length * 0.9)]) || ends.at(-1) || 1;
+      const longest = Math.min(ends.at(-1), 2 * quantile(ends, 0.9)) || ends.at(-1) || 1;
       place = (job) => (at) => Math.min(Math.max((at - begins(job)) / longest, 0), 1);
       marks = ticks(longest, 7).map((at) => [at / longest, span(at), at ? "" : "first"]);
     }
