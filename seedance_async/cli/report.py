@@ -60,8 +60,9 @@ def report(
         message = f"{error}, so it is left alone: let --out name another file"
         raise exits.CannotStart(message) from error
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
+        what = f"cannot write {getattr(error, 'filename', None) or 'the report'}"
         reason = getattr(error, "strerror", None) or error
-        raise exits.CannotStart(f"the report cannot be written: {reason}") from error
+        raise exits.CannotStart(f"{what}: {reason}") from error
     terminal.say(_told(written))
     terminal.give(str(journals.near(written.path)))
     if opens and not webbrowser.open(written.path.as_uri()):
