@@ -23,8 +23,8 @@ _REFERENCES = {
     "reference_audios": "sound",
 }
 
-#: The phases of a job's life, in their order; ``waiting`` is the only one in which nothing is done.
-PHASES = ("waiting", "queued", "processing", "download")
+#: A phase of a job's life, its beginning, and its length in seconds. The phases are ``waiting``, in
+#: which nothing is done, ``queued``, ``processing``, and ``download``.
 Span = tuple[str, float, float]
 
 

@@ -4,7 +4,7 @@
 (() => {
   const CARDS = 48, ROWS = 120, GROUPED = 50;
   const STATES = ["failed", "unknown", "submitted", "submitting", "planned", "completed"];
-  const PHASES = { waiting: "waiting", queued: "queued", processing: "processing", download: "download" };
+  const PHASES = ["waiting", "queued", "processing", "download"];
   const facts = JSON.parse(document.getElementById("facts").textContent);
   const jobs = facts.jobs;
   const $ = (id) => document.getElementById(id);
@@ -45,6 +45,7 @@
   const label = (job) => job.name || (isMadeUp(job.key) ? `#${job.place + 1}` : job.key);
   const called = (job) => job.name || (job.prompt && short(job.prompt.replace(/\s+/g, " "), 60)) || label(job);
   const model = (job) => job.model.replace(/^seedance_/, "").replace("_", ".").replaceAll("_", " ");
+  const phases = (job) => (job.spans || []).map(([phase, , length]) => `${phase} ${span(length)}`).join(", ");
   const settings = (job) => [model(job), brief(job.duration), job.ratio, job.audio ? "sound" : "silent", ...(job.references || [])].join(" · ");
 
   // --- which jobs, in which order ----------------------------------------------------------
@@ -199,7 +200,6 @@
 
   function detail(job) {
     const size = job.size === undefined ? "" : ` (${(job.size / 2 ** 20).toFixed(1)} MiB)`;
-    const spans = (job.spans || []).map(([phase, , length]) => `${PHASES[phase]} ${span(length)}`).join(", ");
     const rows = {
       Key: job.key,
       Task: job.task && `${job.task}${job.status ? ` (${job.status})` : ""}`,
@@ -212,7 +212,7 @@
       Accepted: job.submitted && moment(job.submitted),
       Ended: job.ended && moment(job.ended),
       "Made in": job.took !== undefined ? span(job.took) : undefined,
-      Time: spans,
+      Time: phases(job),
       Polls: job.polls,
       Creates: job.attempts > 1 ? job.attempts : undefined,
       File: job.file ? decodeURIComponent(job.file) + size : job.missing && `${job.missing} (missing)`,
@@ -355,7 +355,7 @@
     const list = shown.filter((job) => job.spans?.length);
     const ways = el("select", { id: "lining" }, ...[["clock", "the clock"], ["start", "each job's start"]].map(([value, text]) => el("option", { value, selected: value === lining }, text)));
     ways.addEventListener("change", () => { lining = ways.value; drawTimeline(panel); $("lining").focus(); });
-    const key = el("div", { class: "keyline" }, ...Object.entries(PHASES).map(([phase, text]) => el("span", { class: `key ${phase}` }, text)), el("div", { class: "line" }, el("label", { for: "lining" }, "Line up by"), ways));
+    const key = el("div", { class: "keyline" }, ...PHASES.map((phase) => el("span", { class: `key ${phase}` }, phase)), el("div", { class: "line" }, el("label", { for: "lining" }, "Line up by"), ways));
     const clock = clockScale(list);
     if (!list.length) return panel.replaceChildren(nothing());
     let place, breaks = [], marks;
@@ -387,13 +387,12 @@
       for (const [phase, at, length] of job.spans) {
         const [from, to] = [place(job)(at), place(job)(at + length)];
         if (lining === "start" && phase === "waiting" && to === 0) continue;
-        const bar = el("i", { class: phase, title: `${PHASES[phase]} ${span(length)}` });
+        const bar = el("i", { class: phase, title: `${phase} ${span(length)}` });
         bar.style.left = `${from * 100}%`;
         bar.style.width = `${(to - from) * 100}%`;
         track.append(bar);
       }
-      const told = job.spans.map(([phase, , length]) => `${PHASES[phase]} ${span(length)}`).join(", ");
-      return el("li", { class: "row" }, link(job), el("div", {}, track, el("span", { class: "unseen" }, told)), el("span", { class: "sum" }, job.took !== undefined ? span(job.took) : job.state));
+      return el("li", { class: "row" }, link(job), el("div", {}, track, el("span", { class: "unseen" }, phases(job))), el("span", { class: "sum" }, job.took !== undefined ? span(job.took) : job.state));
     };
     const rows = el("ol", { "aria-label": "Phases of each job" });
     const grown = growing(rows, list, row, ROWS);
@@ -446,7 +445,7 @@
     const step = stepFor(longest, 30), bins = Math.floor(longest / step) + 1;
     const labels = ticks(bins * step, 6).map((at) => [at / step, span(at)]);
     const chart = el("section", { class: "chart", "aria-label": "Completion times" }, el("h2", {}, "Completion times"),
-      el("p", { class: "quiet" }, "From the create that was accepted to the query that saw the end."));
+      el("p", { class: "quiet" }, "From the create that was accepted to the query that saw the end; dashed is the median."));
     const rows = [];
     for (const [name, list] of byModel(made)) {
       const times = list.map((job) => job.took).sort((a, b) => a - b);
