@@ -550,6 +550,8 @@ class Calls:
                 self.turns.gone(watch.task_id)
 
     async def _take_in(self, watch: Watch, job: TrackedJob | None, reply: wire.Reply) -> bool:
+        if job is not None:
+            job.asked += 1
         now = self.clock()
         changed = watch.read(reply, now, utc_now(), self.jitter())
         if watch.again is not None:

@@ -30,9 +30,16 @@ def utc_now() -> dt.datetime:
 
 @attrs.define(eq=False, repr=False)
 class TrackedJob:
-    """A job as this session knows it; everything that works on it holds this very object."""
+    """A job as this session knows it; everything that works on it holds this very object.
+
+    Attributes:
+        record: The job, as it is written down.
+        asked: How many queries about its task are not in the record yet: they go along with the
+            next write, since none is worth one of its own.
+    """
 
     record: JobRecord
+    asked: int = 0
 
     @property
     def key(self) -> str:
@@ -127,7 +134,9 @@ class Ledger:
         Raises:
             JournalError: It cannot be written down; it has the task's id, where there is one.
         """
-        record = job.record = job.record.moved(state, utc_now(), **changes)
+        polls = job.record.polls + job.asked
+        record = job.record = job.record.moved(state, utc_now(), polls=polls, **changes)
+        job.asked = 0
         try:
             await self.journal.put(record)
         except (Exception, asyncio.CancelledError) as exc:

@@ -85,6 +85,8 @@ class JobRecord:
             certainly not accepted, or where a person took it upon them.
         task_id: The provider's id; known from ``submitted`` on, for ever.
         task: What the provider said of the task last; None where it never did.
+        polls: How often the provider was asked about the task, as far as this record goes: the
+            queries since it last changed are counted when it changes next.
         error: What went wrong, in words.
         path: The file, once it was downloaded.
         size_bytes: That file's size.
@@ -103,6 +105,7 @@ class JobRecord:
     attempts: int = 0
     task_id: str | None = None
     task: TaskState | None = attrs.field(default=None, repr=False)
+    polls: int = 0
     error: str | None = None
     path: str | None = None
     size_bytes: int | None = None

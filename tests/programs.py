@@ -12,6 +12,7 @@ import pytest
 # Where a program is called otherwise on some machines, and what it then says of itself: Windows has
 # another ``convert``, and ImageMagick 7 has one program for all.
 _CALLED = {
+    "chromium": ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
     "convert": ("convert-im6.q16", "convert-im7.q16", "convert", "magick"),
     "identify": ("identify-im6.q16", "identify-im7.q16", "identify", "magick identify"),
 }

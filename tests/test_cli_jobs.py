@@ -59,7 +59,7 @@ def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     lives = [
         [sending, sending.moved(JobState.UNKNOWN, NOW, error="its answer is lost")],
         [submitted("dog", "video_2")],
-        [submitted("owl", "video_1").moved(JobState.COMPLETED, NOW, task=DONE)],
+        [submitted("owl", "video_1").moved(JobState.COMPLETED, NOW, task=DONE, polls=4)],
         [],
     ]
     on_disk = lives[2][0].moved(
@@ -115,6 +115,7 @@ def test_one_job_is_told_of_with_its_history_and_without_its_url(jobs: Callable[
         assert "task              video_1 (completed)" in out
         assert "file              /v/1.mp4 (missing)" in out
         assert "prompt            a cat" in out
+        assert "polls             4" in out
         assert 'metadata          {"shot": 1}' in out
         assert "gone from the provider since" in out
         history = [line.split()[2:] for line in out.partition("history")[2].splitlines()[1:]]
@@ -136,6 +137,7 @@ def test_json_has_everything_but_the_url(jobs: Callable[..., Told]) -> None:
     assert owl["video_expires_at"] == (NOW + dt.timedelta(days=1)).isoformat()
     assert (told["cat"]["attempts"], told["cat"]["error"]) == (1, "its answer is lost")
     assert (owl["name"], owl["duration_s"], owl["tokens"]) == (None, 5.0, 1200)
+    assert (owl["polls"], told["cat"]["polls"]) == (4, 0)
     assert told["fox\x1b"]["name"] == "Foxy"
     assert "history" not in owl
     assert "secret" not in out

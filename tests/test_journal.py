@@ -114,7 +114,7 @@ async def test_a_record_comes_back_as_it_was(journal: Journal) -> None:
     *_, submitted, _ = life("k", *PATH)
     put = planned.moved(JobState.SUBMITTING, NOW)
     put = put.moved(JobState.SUBMITTED, submitted.changed_at, task_id="v1", task=TASK)
-    put = put.moved(JobState.COMPLETED, NOW, task=TASK, path="/v/1.mp4", size_bytes=9)
+    put = put.moved(JobState.COMPLETED, NOW, task=TASK, polls=4, path="/v/1.mp4", size_bytes=9)
     await journal.plan(planned)
     await journal.put(put)
     found = await journal.get("k")
@@ -415,12 +415,48 @@ async def test_an_older_journal_is_brought_up_to_date(
         await write(journal, life("k"))
     more = "ALTER TABLE jobs ADD COLUMN more TEXT;"
     monkeypatch.setattr(rows, "MIGRATIONS", (*rows.MIGRATIONS, more))
-    with pytest.raises(JournalError, match=r"older version \(1\)"):
+    version = len(rows.MIGRATIONS) - 1
+    with pytest.raises(JournalError, match=rf"older version \({version}\)"):
         await SqliteJournal(path, read_only=True).open()
     async with SqliteJournal(path) as journal:
         assert await keys(journal) == ["k"]
     with contextlib.closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT more FROM jobs").fetchall() == [(None,)]
+
+
+async def test_a_journal_of_before_polls_were_counted_keeps_its_jobs(path: Path) -> None:
+    path.parent.mkdir()
+    request = json.dumps({"body": REQUEST.to_wire(), "waive": [], "metadata": None})
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.executescript(rows.MIGRATIONS[0])
+        db.execute(
+            "INSERT INTO jobs (key, digest, request, state, attempts, task_id, planned_at,"
+            " changed_at) VALUES ('old', '', ?, 'submitted', 1, 'v1', 1.5, 1.5)",
+            (request,),
+        )
+        db.commit()
+        db.executescript(f"PRAGMA application_id = {rows.OURS}; PRAGMA user_version = 1;")
+    async with SqliteJournal(path) as journal:
+        old = await journal.get("old")
+        assert old is not None
+        assert (old.request, old.task_id, old.polls) == (REQUEST, "v1", 0)
+        await journal.put(old.moved(JobState.COMPLETED, NOW, polls=3))
+        assert [move.state for move in await journal.history("old")] == ["submitted", "completed"]
+    (old,) = await reopened(path)
+    assert old.polls == 3
+
+
+async def test_lives_come_with_their_histories_page_by_page(on_disk: SqliteJournal) -> None:
+    async with anyio.create_task_group() as group:
+        for number in range(234):
+            moves = PATH[: number % 4]
+            group.start_soon(write, on_disk, life(f"k{number}", *moves, task_id="v1", polls=number))
+    await on_disk.forget(["k7", "k100"])
+    found = [(record, moves) async for record, moves in on_disk.lives()]
+    assert [record.key for record, _ in found] == await keys(on_disk)
+    for record, moves in found:
+        assert list(moves) == await on_disk.history(record.key)
+        assert moves[-1].state is record.state
 
 
 async def test_a_job_that_a_later_rule_would_refuse_is_still_read(path: Path) -> None:

@@ -352,6 +352,17 @@ async def test_a_lost_answer_is_unknown_and_the_create_is_sent_once(
     assert job.key == caught.value.key
 
 
+async def test_queries_are_counted_and_written_down_with_the_next_change(
+    scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest
+) -> None:
+    running = [task_json("queued"), error(500), task_json("processing"), task_json("processing")]
+    api.queries = [*running, DONE]
+    task = await scripted.submit(request_)
+    seen = [(await anext(scripted.jobs())).polls async for _ in task.updates()]
+    assert seen == [0, 3, 5]
+    assert api.count("GET") == 5
+
+
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 408, 413, 422])
 async def test_a_refused_create_is_sent_once(
     scripted: SeedanceSession, api: ScriptedApi, request_: VideoRequest, status: int

@@ -68,6 +68,13 @@ Say what became of an unknown job.
 
 The answer to its create got lost, so that nobody here knows whether there is a task. Look in the \
 provider's billing; then say which one it is, or that there is none. Sends nothing.""",
+    "report": """\
+Write one HTML page about a batch.
+
+A page to look at: the videos with their prompts, settings and states, to filter and sort; \
+failures by their reasons; where each job's time went; how long videos took. It is one file that \
+asks nobody for anything, and plays the videos from where they are. Works while a batch is \
+running. The page's name is printed on stdout.""",
     "emulator": """\
 Run the API on this machine: no key, no money, test pictures.
 

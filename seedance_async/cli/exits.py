@@ -32,6 +32,7 @@ _ENDS: dict[str, tuple[str, str | None]] = {
     "schema": ("the schema is printed", None),
     "jobs": ("what was asked for is shown", "there is no such job"),
     "jobs settle": ("it is written down", "there is no such job, or it is not unknown"),
+    "report": ("the page is written", ""),
     "status": ("every task is completed", "a task still runs, has failed, or is not known"),
     "wait": ("every task is completed", "a task has failed, or its end was not seen"),
     "download": ("every video is on disk", "a video is not on disk"),
@@ -49,7 +50,8 @@ def table(command: str) -> str:
         return "\n".join([first, f"  0    {well}", f"  2    {what}"])
     own = [line.replace(f"{command}: ", "") for line in others]
     apply = [line for line in own if "generate: " not in line]
-    return "\n".join([first, f"  0    {well}", f"  1    {badly}", *apply])
+    ends = [f"  0    {well}", *([f"  1    {badly}"] if badly else [])]
+    return "\n".join([first, *ends, *apply])
 
 
 def interrupted(signum: int) -> int:

@@ -71,10 +71,14 @@ MIGRATIONS: tuple[str, ...] = (
             new.task_id, new.task_status, new.error, new.path);
     END;
     """,
+    """
+    -- How often the provider was asked about the task; not known of older jobs, and 0.
+    ALTER TABLE jobs ADD COLUMN polls INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 _CHANGING_TIMES = ("changed_at", "intended_at", "submitted_at", "ended_at", "downloaded_at")
 _TIMES = ("planned_at", *_CHANGING_TIMES)
-_NUMBERS = ("attempts", "size_bytes")
+_NUMBERS = ("attempts", "polls", "size_bytes")
 _TEXTS = ("task_id", "task_status", "error", "path")
 # What a job is asked for never changes once it is planned.
 _CHANGING = ("state", "answer", *_NUMBERS, *_TEXTS, *_CHANGING_TIMES)
@@ -96,6 +100,7 @@ CHANGE = f"UPDATE jobs SET {', '.join(_SETS)} WHERE key = ?"  # noqa: S608
 INTEND = f"{CHANGE} AND state IN ('planned', 'unknown') AND attempts = ? - 1"
 READ = f"SELECT place, {', '.join(_COLUMNS)} FROM jobs"  # noqa: S608
 READ_KEY = f"{READ} WHERE key = ?"
+READ_PAGE = f"{READ} WHERE place > ? ORDER BY place LIMIT ?"
 FORGET = (
     "DELETE FROM moves WHERE place = (SELECT place FROM jobs WHERE key = ?)",
     "DELETE FROM jobs WHERE key = ?",
@@ -111,6 +116,10 @@ RECALL = "SELECT value FROM facts WHERE name = 'kept ' || ?"
 READ_MOVES = (
     f"SELECT {', '.join(_MOVE)} FROM moves"  # noqa: S608
     " WHERE place = (SELECT place FROM jobs WHERE key = ?) ORDER BY number"
+)
+READ_PAGE_OF_MOVES = (
+    f"SELECT place, {', '.join(_MOVE)} FROM moves"  # noqa: S608
+    " WHERE place BETWEEN ? AND ? ORDER BY place, number"
 )
 
 
@@ -134,6 +143,7 @@ def changed(record: JobRecord) -> tuple[Any, ...]:
         record.state.value,
         _answer(record.task),
         record.attempts,
+        record.polls,
         record.size_bytes,
         _text(record.task_id),
         _text(record.task_status),

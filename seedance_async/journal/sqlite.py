@@ -339,6 +339,22 @@ class SqliteJournal:
         """
         return [rows.read_move(row) for row in await self._read(rows.READ_MOVES, key)]
 
+    async def lives(self) -> AsyncIterator[tuple[JobRecord, Sequence[Move]]]:
+        """Give every job with its history, in the order in which they were planned.
+
+        Some at a time; a history is read after its record, and may have a change more.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        place = 0
+        while page := await self._read(rows.READ_PAGE, place, _PAGE):
+            moves: dict[int, list[Move]] = {}
+            for of, *row in await self._read(rows.READ_PAGE_OF_MOVES, page[0][0], page[-1][0]):
+                moves.setdefault(of, []).append(rows.read_move(row))
+            for place, *row in page:
+                yield self._job(row), moves.get(place, ())
+
     async def remember(self, name: str, text: str) -> None:
         """Keep *text* under *name*, in place of what was kept there.
 
