@@ -588,8 +588,8 @@ class Calls:
     def _learn_tokens(self, record: JobRecord) -> None:
         tokens = None if record.task is None else record.task.total_tokens
         if record.state is JobState.COMPLETED and tokens is not None:
-            self.learned.rates.note(record.request, tokens)
-            if self.purse is not None:
+            is_news = self.learned.rates.note(record.request, tokens)
+            if is_news and self.purse is not None:
                 self.purse.learned()
         self.count(record)
 

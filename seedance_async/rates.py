@@ -70,13 +70,14 @@ class Rates:
     def __init__(self) -> None:
         self._rates: dict[_Kind, Rate] = {}
 
-    def note(self, request: VideoRequest, tokens: int) -> None:
-        """Take in what a video was billed."""
-        self._add(_kind(request), Rate.of(tokens, seconds_of(request)))
+    def note(self, request: VideoRequest, tokens: int) -> bool:
+        """Take in what a video was billed; whether the most that one may take is another now."""
+        return self._add(_kind(request), Rate.of(tokens, seconds_of(request)))
 
-    def _add(self, kind: _Kind, rate: Rate) -> None:
+    def _add(self, kind: _Kind, rate: Rate) -> bool:
         known = self._rates.get(kind)
-        self._rates[kind] = rate if known is None else known.and_(rate)
+        after = self._rates[kind] = rate if known is None else known.and_(rate)
+        return known is None or known.most != after.most
 
     def tokens(self, request: VideoRequest) -> Spread | None:
         """Tell what a video will take: as its like did, or else all of its model.

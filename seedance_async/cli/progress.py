@@ -10,14 +10,12 @@ import contextlib
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.constrain import Constrain
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
-from seedance_async.cli import gone, settling
+from seedance_async.cli import frame, gone, settling
 from seedance_async.cli.board import ASKING, FETCHING, HOLDING, OVER, SENDING, Board, oldest
 from seedance_async.cli.left import Asked, Left
 from seedance_async.cli.terminal import Terminal, clock, one_line
@@ -36,12 +34,11 @@ from seedance_async.events import (
 )
 from seedance_async.results import Outcome, OutcomeStatus
 
-_REDRAW_S = 0.25
+_REDRAW_S = 0.5
 _PATIENCE_LINE_S = 30.0  # a provider that is busy says so to every job, again and again
 _MAX_ROWS = 20
 _ASK_S = 1.0
 _FRAME_ROWS = 5  # the bar, the counts, the patience, the money and the cursor's own line
-_WIDE = 70  # columns: room for a job's estimate as well
 _ECHO_COLUMNS = 5
 _MIB = 2**20
 
@@ -141,65 +138,37 @@ class BatchProgress:
 
     def _frame(self, rows: int, columns: int) -> RenderableType:
         now, board = time.monotonic(), self._board
-        parts: list[RenderableType] = [self._bar(now, columns), self._counts()]
+        time_ = f"{clock(now - self._started)}{self._left.spelled(now, columns)}"
+        lines = [frame.bar(board.ended, board.total, columns, time_), self._counts(columns)]
         if board.patience is not None and now < board.patience[1]:
             to_go = f"{board.patience[1] - now:.0f} s to go"
-            why = one_line(f"paused, {to_go}: {_patience(board.patience[0])}")
-            parts.append(Text(why, style="yellow", no_wrap=True, overflow="ellipsis"))
-        fitting = min(rows - _FRAME_ROWS, _MAX_ROWS)
-        running, more = oldest(tuple(board.running.items()), max(fitting, 0))
+            why = f"paused, {to_go}: {_patience(board.patience[0])}"
+            lines.append(frame.line(why, columns, "yellow"))
+        fitting = max(min(rows - _FRAME_ROWS, _MAX_ROWS), 0)
+        running, more = oldest(tuple(board.running.items()), fitting)
         spent, left = self._known.at(now, self, [key for key, _ in running])
         if spent:
-            parts.append(Text(spent, no_wrap=True, overflow="ellipsis"))
-        jobs = Table.grid(padding=(0, 1), expand=True)
-        jobs.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-        jobs.add_column(no_wrap=True, max_width=12, overflow="ellipsis")
-        jobs.add_column(no_wrap=True, justify="right", min_width=5)
-        if columns >= _WIDE:
-            jobs.add_column(no_wrap=True, justify="right", min_width=10, style="dim")
+            lines.append(frame.line(spent, columns))
         for key, job in running:
-            state = Text(one_line(job.state), style=_STYLES.get(job.state, ""))
-            cells: list[RenderableType] = [
-                Text(self._names[job.index]),
-                state,
-                clock(now - job.since),
-            ]
-            if columns >= _WIDE:
-                cells.append(f"~{clock(left[key].remaining_s)} left" if key in left else "")
-            jobs.add_row(*cells)
-        if running:
-            parts.append(jobs)
-        if more and fitting > 0:
-            parts.append(Text(f"... and {more} more", style="dim", no_wrap=True))
-        return Group(*parts)
+            left_s = left[key].remaining_s if key in left else None
+            age_s = now - job.since
+            lines.append(frame.job(self._names[job.index], job.state, age_s, columns, left_s))
+        if more and fitting:
+            lines.append(frame.line(f"... and {more} more", columns, "dim"))
+        return frame.together(lines)
 
-    def _bar(self, now: float, columns: int) -> RenderableType:
+    def _counts(self, columns: int) -> Text:
         board = self._board
-        bar = Table.grid(padding=(0, 1), expand=True)
-        bar.add_column(ratio=1)
-        bar.add_column(no_wrap=True)
-        bar.add_column(no_wrap=True)
-        spent = clock(now - self._started)
-        left = self._left.spelled(now, columns)
-        bar.add_row(
-            ProgressBar(total=max(board.total, 1), completed=board.ended),
-            f"{board.ended}/{board.total}",
-            f"{spent}{left}",
-        )
-        return bar
-
-    def _counts(self) -> RenderableType:
-        board = self._board
-        failed = (f"{board.failed} failed", "bold red" if board.failed else "")
         fetching = sum(job.state == FETCHING for job in board.running.values())
         in_flight = self.in_flight - fetching
-        waiting = board.waiting + len(board.running) - fetching - in_flight
-        running = f"{waiting} waiting, {in_flight} in flight, "
-        fetched = f"{fetching} fetching, " if fetching else ""
-        done = (f"{board.done} done", "green")
-        unknown = (f", {board.unknown} UNKNOWN", "bold red") if board.unknown else ""
-        counts = (running, fetched, done, ", ", failed, unknown)
-        return Text.assemble(*counts, no_wrap=True, overflow="ellipsis")
+        return frame.Counts(
+            waiting=board.waiting + len(board.running) - fetching - in_flight,
+            in_flight=in_flight,
+            fetching=fetching,
+            done=board.done,
+            failed=board.failed,
+            unknown=board.unknown,
+        ).line(columns)
 
 
 class _Known:
@@ -303,12 +272,12 @@ def _patience(reason: str) -> str:
 
 
 @contextlib.contextmanager
-def redrawn(terminal: Terminal, frame: Callable[[int, int], RenderableType]) -> Iterator[None]:
-    """Redraw *frame* four times a second inside the block, if somebody looks at it.
+def redrawn(terminal: Terminal, drawn: Callable[[int, int], RenderableType]) -> Iterator[None]:
+    """Redraw *drawn* twice a second inside the block, if somebody looks at it.
 
     Args:
         terminal: Where to.
-        frame: Makes what is drawn, for a terminal of so many rows and columns.
+        drawn: Makes what is drawn, for a terminal of so many rows and columns.
     """
     console = terminal.console
     if console is None:
@@ -325,7 +294,7 @@ def redrawn(terminal: Terminal, frame: Callable[[int, int], RenderableType]) -> 
         with contextlib.suppress(OSError):  # the terminal was closed: the jobs go on
             # Room for the ^C that a terminal echoes: if it wrapped, a stray line would stay.
             columns = console.width - _ECHO_COLUMNS
-            live.update(Constrain(frame(console.height, columns), columns), refresh=True)
+            live.update(Constrain(drawn(console.height, columns), columns), refresh=True)
 
     with contextlib.suppress(OSError):
         live.start()
@@ -344,4 +313,3 @@ _ENDS = {
     OutcomeStatus.UNKNOWN: "UNKNOWN, ",
     OutcomeStatus.INVALID: "invalid: ",
 }
-_STYLES = {SENDING: "dim", "queued": "cyan", "processing": "blue", FETCHING: "green"}
