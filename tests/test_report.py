@@ -640,3 +640,19 @@ def test_2000_jobs_are_there_and_searched_within_2_seconds(shown: Shown, tmp_pat
         if took_ms < 2000:
             break
     assert (count, took_ms < 2000) == ("250 of 2,000 jobs", True), took_ms
+
+
+def test_what_videos_cost_is_shown_by_the_user_s_prices(
+    folder: Path, seedance: Callable[..., Told]
+) -> None:
+    prices = folder / "prices.toml"
+    prices.write_text('currency = "USD"\n[seedance_2_0_pro]\nper_second = 0.05\n')
+    code, _, told = seedance("report", "--journal", str(folder), "--prices", str(prices))
+    assert code == 0, told
+    told_of = block(folder / "report.html")
+    made = [job for job in told_of["jobs"] if job["state"] == "completed"]
+    expected = [job["duration"] * 0.05 for job in made if job["model"] == "seedance_2_0_pro"]
+    assert expected
+    assert [job["cost"] for job in made if "cost" in job] == pytest.approx(expected)
+    assert told_of["totals"]["cost"] == pytest.approx(sum(expected))
+    assert told_of["currency"] == "USD"

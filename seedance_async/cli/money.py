@@ -70,16 +70,27 @@ class Bounds:
         Raises:
             CannotStart: They cannot be read, or there are none and they are needed.
         """
-        called, table = "prices", usual
-        if self.prices is not None:
-            called, table = str(self.prices), _read(self.prices)
-        if table is None and self.max_cost is not None:
+        if self.prices is None and usual is None and self.max_cost is not None:
             what = "--max-cost needs --prices FILE: no prices are public, so none are known here"
             raise CannotStart(what)
-        try:
-            return None if table is None else PriceTable.from_mapping(table)
-        except ValueError as error:
-            raise CannotStart(f"{called}: {error}") from error
+        return read_prices(self.prices, usual)
+
+
+def read_prices(path: Path | None, usual: Any = None) -> PriceTable | None:
+    """Read prices.
+
+    Args:
+        path: The file that was named; None for none.
+        usual: A table of them for where none was.
+
+    Raises:
+        CannotStart: They cannot be read.
+    """
+    table = usual if path is None else _read(path)
+    try:
+        return None if table is None else PriceTable.from_mapping(table)
+    except ValueError as error:
+        raise CannotStart(f"{path or 'prices'}: {error}") from error
 
 
 def _read(path: Path) -> dict[str, Any]:

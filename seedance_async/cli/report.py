@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import webbrowser
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from seedance_async.cli import exits, folder, journals
+from seedance_async.cli.money import read_prices
 from seedance_async.cli.options import Flag
 from seedance_async.cli.terminal import Terminal, count
 from seedance_async.errors import JournalError
@@ -22,6 +24,7 @@ def report(
     journal: str | None = None,
     out: str | None = None,
     title: str | None = None,
+    prices: Path | None = None,
     no_prompts: Flag = False,
     with_urls: Flag = False,
     opens: Annotated[Flag, Parameter(name="--open")] = False,
@@ -36,6 +39,8 @@ def report(
         The page's file, or a folder for report.html; beside the videos if not given.
     title
         What the page is called; named after the folder if not given.
+    prices
+        A TOML file of what the models cost, as for batch: what the videos cost is shown as well.
     no_prompts
         Leave the prompts out.
     with_urls
@@ -48,6 +53,7 @@ def report(
         source,
         None if out is None else folder.at_home(out),
         title=title,
+        prices=read_prices(prices),
         with_prompts=not no_prompts,
         with_urls=with_urls,
     )

@@ -11,7 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from seedance_async.budget import PriceTable
 from seedance_async.lifecycle import JobRecord, JobState, Move
+from seedance_async.rates import seconds_of
 
 _ADDRESS = re.compile(r"\b(?:https?|asset|s3)://[^\s\"'<>]+", re.IGNORECASE)
 _TASK = re.compile(r"video_[0-9a-f]{8}[0-9a-f-]*", re.IGNORECASE)
@@ -78,6 +80,15 @@ def job(
     return {name: value for name, value in facts.items() if value not in (None, [])}
 
 
+def cost(record: JobRecord, prices: PriceTable | None) -> dict[str, Any]:
+    """Tell what a made video cost, as far as that is known."""
+    price = None if prices is None else prices.prices.get(record.request.model)
+    if price is None or record.state is not JobState.COMPLETED or record.task is None:
+        return {}
+    known = price.of(seconds_of(record.request), record.task.total_tokens)
+    return {} if known is None else {"cost": float(known)}
+
+
 def told(error: str, *, with_urls: bool) -> str:
     """Give the words of an error, without the addresses in it unless they are asked for."""
     return error if with_urls else _ADDRESS.sub("(address left out)", error)
@@ -134,6 +145,7 @@ def totals(jobs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "missing": sum("missing" in each for each in jobs),
         "length": sum(each.get("length", 0) for each in made),
         "tokens": sum(each.get("tokens", 0) for each in made),
+        **({"cost": sum(costs)} if (costs := [e["cost"] for e in made if "cost" in e]) else {}),
         "polls": sum(each.get("polls", 0) for each in jobs),
         "busy": busy_s(span for each in jobs for span in each.get("spans", ())),
     }

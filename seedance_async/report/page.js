@@ -31,6 +31,7 @@
   // --- spelling values ---------------------------------------------------------------------
 
   const whole = (number) => number.toLocaleString("en");
+  const money = (amount) => amount.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
   const count = (number, noun) => `${whole(number)} ${noun}${number === 1 ? "" : "s"}`;
   const brief = (seconds) => `${Number(seconds.toFixed(1))}\u00a0s`;
   function span(seconds) {
@@ -208,6 +209,7 @@
       "Rules waived": job.waive?.join(", "),
       Length: job.length && brief(job.length),
       Tokens: job.tokens !== undefined ? whole(job.tokens) : undefined,
+      Cost: job.cost !== undefined ? `${money(job.cost)} ${facts.currency}`.trim() : undefined,
       Planned: moment(job.planned),
       Accepted: job.submitted && moment(job.submitted),
       Ended: job.ended && moment(job.ended),
@@ -556,6 +558,7 @@
     ...(sums.missing ? [total("files missing", whole(sums.missing), "bad")] : []),
     total("of video", span(sums.length)),
     total("tokens", whole(sums.tokens)),
+    ...(sums.cost === undefined ? [] : [total(facts.currency || "cost", money(sums.cost))]),
     total("at work", span(sums.busy)),
     total("polls", whole(sums.polls)),
   );

@@ -13,6 +13,7 @@ import anyio.to_thread
 import attrs
 
 from seedance_async.batch import on_disk
+from seedance_async.budget import PriceTable
 from seedance_async.journal import SqliteJournal
 from seedance_async.journal.lock import is_written
 from seedance_async.lifecycle import JobRecord
@@ -43,6 +44,7 @@ async def write_report(
     out: str | os.PathLike[str] | None = None,
     *,
     title: str | None = None,
+    prices: PriceTable | None = None,
     with_prompts: bool = True,
     with_urls: bool = False,
 ) -> Report:
@@ -56,6 +58,7 @@ async def write_report(
         out: The page's file, or a folder for ``report.html``; an earlier report is replaced. None
             puts it beside the videos, or beside the journal where they are in several folders.
         title: What the page is called; None names it after the journal's folder.
+        prices: What the models cost: what the videos cost is shown as well. None shows none.
         with_prompts: Whether it shows the prompts.
         with_urls: Whether it links to the videos at the provider, which anybody who has the page
             can open then, for the 24 hours that they are kept.
@@ -78,6 +81,7 @@ async def write_report(
     until = _until([record for record, _ in lives], is_running=is_running)
     jobs = [
         facts.job(record, moves, until=until, with_prompts=with_prompts, with_urls=with_urls)
+        | facts.cost(record, prices)
         | _place(record, file, target.parent)
         for (record, moves), file in zip(lives, files, strict=True)
     ]
@@ -87,6 +91,7 @@ async def write_report(
         "running": is_running,
         "prompts": with_prompts,
         "totals": facts.totals(jobs),
+        "currency": prices.currency if prices else "",
         "jobs": jobs,
     }
     called = title or f"{source.parent.name or source.name} · Seedance report"
