@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
-from seedance_async.cli import exits, folder, journals, manifest
-from seedance_async.cli.complaints import complain
+from seedance_async.cli import exits
 from seedance_async.cli.options import (
     WAIT_S,
     Flag,
@@ -16,9 +14,6 @@ from seedance_async.cli.options import (
     check_max_in_flight,
     check_timeout,
 )
-from seedance_async.cli.run import Order, Run
-from seedance_async.cli.service import Service
-from seedance_async.cli.terminal import Terminal
 from seedance_async.naming import DEFAULT_NAMES, NameTemplate
 
 
@@ -69,6 +64,15 @@ def batch(
     speed
         With --emulate: how many times as fast as real; 60 if not given.
     """
+    # Not above: the help needs none of it, and must be quick; so in every command's module.
+    import asyncio
+
+    from seedance_async.cli import folder, journals, manifest
+    from seedance_async.cli.complaints import complain
+    from seedance_async.cli.run import Order, Run
+    from seedance_async.cli.service import Service
+    from seedance_async.cli.terminal import Terminal
+
     terminal = Terminal()
     service = Service.of(emulate, speed, publish=publish, review=review)
     check_max_in_flight(max_in_flight)

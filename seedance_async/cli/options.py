@@ -32,6 +32,8 @@ AsJson = Annotated[bool, Parameter(name="--json", negative="", show_default=Fals
 OnUnknown = Literal["leave", "resubmit"]
 #: Ten times the longest published estimate and more, as the library's own default.
 WAIT_S = 3600.0
+#: Emulated seconds in a real one.
+DEFAULT_SPEED = 60.0
 
 
 def check_timeout(timeout_s: float) -> float:

@@ -12,10 +12,9 @@ import seedance_async
 from seedance_async.account import Account, address
 from seedance_async.cli import folder, publishing, trouble
 from seedance_async.cli.exits import CannotStart
+from seedance_async.cli.options import DEFAULT_SPEED
 from seedance_async.errors import AuthenticationError, JournalError
 from seedance_async.journal import SqliteJournal
-
-DEFAULT_SPEED = 60.0
 
 
 @attrs.frozen(kw_only=True)
