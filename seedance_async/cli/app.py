@@ -7,13 +7,14 @@ them may be imported here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Annotated, Any, cast
 
-from cyclopts import App, CycloptsError, UnusedCliTokensError
+from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
 
 from seedance_async import __version__
-from seedance_async.cli import exits
+from seedance_async.cli import debugging, exits
 from seedance_async.cli.commands import COMMANDS
+from seedance_async.cli.options import Flag
 from seedance_async.cli.terminal import Terminal
 
 _ABOUT = """\
@@ -30,8 +31,14 @@ _USAGE = {
 }
 
 
+_EVERYWHERE = Group("Options of every command", sort_key=1_000)
+# Before the command's name or behind it; the words that are left are the command's own.
+_Words = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
+_Debug = Annotated[Flag, Parameter(group=_EVERYWHERE)]
+
+
 def make_app() -> App:
-    """Give the whole command line; imports no command."""
+    """Give the whole command line, to be called as ``.meta``; imports no command."""
     app = App(
         name="seedance",
         help=_ABOUT,
@@ -54,18 +61,42 @@ def make_app() -> App:
                 usage=_USAGE.get(name),
                 help_epilogue=exits.table(name),
             )
+
+    @app.meta.default
+    def with_options(*words: _Words, debug: _Debug = False) -> Any:
+        """Take the options of every command.
+
+        Parameters
+        ----------
+        debug
+            Show on stderr what is logged, and errors with their tracebacks; never a key.
+        """
+        if debug:
+            debugging.turn_on()
+        return app(words)
+
     return app
 
 
 def run(words: Sequence[str]) -> int:
     """Run the command that *words* name and give its exit code."""
+    with debugging.logged():
+        return _run(words)
+
+
+def _run(words: Sequence[str]) -> int:
     try:
-        return cast("int | None", make_app()(words)) or exits.OK
+        return cast("int | None", make_app().meta(words)) or exits.OK
     except CycloptsError as error:
+        debugging.note(error)
         chain = " ".join(["seedance", *(error.command_chain or ())])
         Terminal().say(f"{_explained(error)}\nSee: {chain} --help", style="red")
     except exits.CannotStart as error:
+        debugging.note(error)
         Terminal().say(str(error), style="red")
+    except Exception as error:  # noqa: BLE001 -- nobody who makes a video should read a traceback
+        Terminal().say(debugging.unexpected(error), style="red")
+        return exits.UNEXPECTED
     return exits.USAGE
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from seedance_async.cli import exits
+from seedance_async.cli import debugging, exits
 from seedance_async.cli.inorder import InOrder
 from seedance_async.cli.interrupt import stoppable
 from seedance_async.cli.service import Service
@@ -51,4 +51,5 @@ async def _asked(task: VideoTask) -> Told:
     try:
         return Told.of_state(await task.refresh())
     except SeedanceError as error:
+        debugging.note(error)
         return Told.of_error(task.id, error)

@@ -8,6 +8,7 @@ OK = 0
 SOME_FAILED = 1
 USAGE = 2
 REFUSED = 3
+UNEXPECTED = 70  # as BSD's sysexits.h calls an internal software error
 _BY_SIGNAL = 128  # what shells report of a program that a signal ended
 INTERRUPTED = _BY_SIGNAL + signal.SIGINT
 
@@ -18,6 +19,7 @@ Exit codes:
   1    something failed, ended unknown, still runs, or was skipped as invalid
   2    bad usage or invalid input; nothing was sent
   3    generate: the key was refused or the balance is too low; nothing paid
+  70   a mistake in seedance itself; --debug shows where
   130  interrupted by Ctrl-C; what was paid for is on record (143: SIGTERM)"""
 
 # What 0 and 1 say of each command that works on tasks.

@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
 import seedance_async
 from seedance_async.account import Account, address
-from seedance_async.cli import folder, publishing, trouble
+from seedance_async.cli import debugging, folder, publishing, trouble
 from seedance_async.cli.exits import CannotStart
 from seedance_async.cli.options import DEFAULT_SPEED
 from seedance_async.errors import AuthenticationError, JournalError
 from seedance_async.journal import SqliteJournal
+
+if TYPE_CHECKING:
+    import aiohttp
 
 
 @attrs.frozen(kw_only=True)
@@ -135,6 +139,7 @@ class Service:
             key, url = await self._emulated(stack)
         try:
             account = Account.of(key, url)
+            debugging.hide(account.api_key)
             publisher = self.publish and publishing.publisher_of(
                 self.publish, account.base_url, account.api_key, review=self.review
             )
@@ -145,6 +150,7 @@ class Service:
                 journal=journal,
                 publisher=publisher or None,
                 media_root=media_root,
+                http=await _traced(stack) if debugging.is_on() else None,
             )
         except AuthenticationError as error:
             # The library speaks of its own argument as well.
@@ -166,6 +172,13 @@ class Service:
         except (ImportError, OSError, ValueError) as error:
             raise CannotStart(str(error)) from error
         return emulator.api_key, emulator.base_url
+
+
+async def _traced(stack: contextlib.AsyncExitStack) -> aiohttp.ClientSession:
+    """Give an HTTP session that logs its calls."""
+    import aiohttp  # noqa: PLC0415 -- the module's other users may need none
+
+    return await stack.enter_async_context(aiohttp.ClientSession(trace_configs=debugging.traces()))
 
 
 @contextlib.asynccontextmanager
