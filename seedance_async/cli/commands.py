@@ -54,6 +54,22 @@ Say what became of an unknown job.
 
 The answer to its create got lost, so that nobody here knows whether there is a task. Look in the \
 provider's billing; then say which one it is, or that there is none. Sends nothing.""",
+    "jobs retry": """\
+Let failed jobs be made anew by the next run.
+
+What failed stays in the journal, as KEY~1, with its task and its history; KEY is free, and the \
+next run of the same batch makes a new job of it AND PAYS FOR IT. Sends nothing itself. Jobs that \
+were refused without a task need none of this: every run tries them again.""",
+    "jobs forget": """\
+Drop the records of jobs.
+
+For what is over. The files stay. Never drops what may have been paid for and is not on disk. A \
+run of the same jobs makes forgotten ones anew, AND PAYS FOR THEM.""",
+    "jobs export": """\
+Write all records as a table or as JSON lines.
+
+The fields are those of jobs --json; in a table, those of the request have columns of their own. \
+Prompts are among them; addresses of videos are not.""",
     "emulator": """\
 Run the API on this machine: no key, no money, test pictures.
 

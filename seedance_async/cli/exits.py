@@ -31,6 +31,9 @@ _ENDS = {
     ),
     "jobs": ("what was asked for is shown", "there is no such job"),
     "jobs settle": ("it is written down", "there is no such job, or it is not unknown"),
+    "jobs retry": ("they are set aside", "one of them is not there or has not failed"),
+    "jobs forget": ("they are forgotten", "one is not there, or is kept: it may be paid for"),
+    "jobs export": ("all records are written", ""),
     "status": ("every task is completed", "a task still runs, has failed, or is not known"),
     "wait": ("every task is completed", "a task has failed, or its end was not seen"),
     "download": ("every video is on disk", "a video is not on disk"),
@@ -45,7 +48,8 @@ def table(command: str) -> str:
     first, _, _, *others = TABLE.splitlines()
     own = [line.replace(f"{command}: ", "") for line in others]
     apply = [line for line in own if "generate: " not in line]
-    return "\n".join([first, f"  0    {well}", f"  1    {badly}", *apply])
+    ends = [f"  0    {well}", *([f"  1    {badly}"] if badly else [])]
+    return "\n".join([first, *ends, *apply])
 
 
 def interrupted(signum: int) -> int:

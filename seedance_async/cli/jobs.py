@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from seedance_async.cli import exits
 from seedance_async.cli.commands import COMMANDS
-from seedance_async.cli.options import AsJson, Flag, HyphenFirst
+from seedance_async.cli.options import AsJson, Flag, HyphenFirst, Yes
 
 Keys = Annotated[str, Parameter(name="KEY")]
 #: Those of ``JobState``, whose import the help can do without.
@@ -17,7 +18,11 @@ States = Annotated[list[State] | None, Parameter(name="--state", negative="")]
 
 
 def jobs(
-    *keys: Keys, state: States = None, journal: str | None = None, as_json: AsJson = False
+    *keys: Keys,
+    state: States = None,
+    follow: Flag = False,
+    journal: str | None = None,
+    as_json: AsJson = False,
 ) -> int:
     """Show what the journal knows of jobs.
 
@@ -27,6 +32,8 @@ def jobs(
         The jobs' keys, the ids of their tasks, or beginnings of either: all about each.
     state
         Only jobs in this state; may be repeated.
+    follow
+        Show a run in another process live, until it has ended or Ctrl-C.
     journal
         The journal, or its folder; if not given, the one here or in the only folder that has one.
     as_json
@@ -35,10 +42,13 @@ def jobs(
     import asyncio
 
     from seedance_async.cli import journals
+    from seedance_async.cli.following import follow as follow_run
     from seedance_async.cli.listing import Listing
     from seedance_async.cli.terminal import Terminal
     from seedance_async.lifecycle import JobState
 
+    if follow:
+        return follow_run(journals.find(journal), keys, state or (), as_json=as_json)
     states = frozenset(map(JobState, state or ()))
     return asyncio.run(Listing(journals.find(journal), states, as_json, Terminal()).all(keys))
 
@@ -74,15 +84,111 @@ def settle(
     )
 
 
+def retry(*keys: Keys, failed: Flag = False, journal: str | None = None) -> int:
+    """Let failed jobs be made anew by the next run.
+
+    Parameters
+    ----------
+    keys
+        The jobs' keys, or the ids of their tasks.
+    failed
+        All jobs that failed.
+    journal
+        The journal, or its folder; if not given, the one here or in the only folder that has one.
+    """
+    import asyncio
+
+    from seedance_async.cli import retrying
+
+    return asyncio.run(retrying.retry(keys, failed=failed, journal=journal))
+
+
+def forget(
+    *keys: Keys,
+    state: States = None,
+    older_than: str | None = None,
+    yes: Yes = False,
+    journal: str | None = None,
+) -> int:
+    """Drop the records of jobs.
+
+    Parameters
+    ----------
+    keys
+        The jobs' keys, or the ids of their tasks.
+    state
+        All jobs in this state; may be repeated.
+    older_than
+        Jobs that have not changed for so long, such as 30d, 12h, 90m or 2w; without KEYs and
+        --state only those that completed or failed.
+    yes
+        Do not ask.
+    journal
+        The journal, or its folder; if not given, the one here or in the only folder that has one.
+    """
+    import asyncio
+    import datetime as dt
+
+    from seedance_async.cli import forgetting
+    from seedance_async.lifecycle import JobState
+
+    age = forgetting.age(older_than)
+    which = forgetting.Which(
+        keys=keys,
+        states=frozenset(map(JobState, state or ())),
+        before=None if age is None else dt.datetime.now(dt.UTC) - age,
+    )
+    return asyncio.run(forgetting.forget(which, journal=journal, yes=yes))
+
+
+def export(
+    *,
+    format_: Annotated[Literal["csv", "jsonl"] | None, Parameter(name="--format")] = None,
+    out: str | None = None,
+    journal: str | None = None,
+) -> int:
+    """Write all records as a table or as JSON lines.
+
+    Parameters
+    ----------
+    format_
+        If not given, jsonl for a file of that suffix, else csv.
+    out
+        The file, which is replaced; stdout if not given.
+    journal
+        The journal, or its folder; if not given, the one here or in the only folder that has one.
+    """
+    import asyncio
+
+    from seedance_async.cli import exporting
+
+    return asyncio.run(exporting.export(format_, out, journal))
+
+
+# The help's first line where cyclopts would have it say ARGS.
+_USAGE = {
+    f"jobs {name}": f"Usage: seedance jobs {name} [KEY...] [OPTIONS]"
+    for name in ("retry", "forget")
+}
+
 app: App = App(
     name="jobs",
     help=COMMANDS["jobs"],
     help_format="plaintext",
-    usage="Usage: seedance jobs [KEY...] [OPTIONS]\n       seedance jobs settle KEY [OPTIONS]",
+    usage="Usage: seedance jobs [KEY...] [OPTIONS]\n       seedance jobs COMMAND",
     help_epilogue=exits.table("jobs"),
     result_action="return_value",
     print_error=False,
     exit_on_error=False,
 )
 app.default(jobs)
-app.command(settle, help=COMMANDS["jobs settle"], help_epilogue=exits.table("jobs settle"))
+_COMMANDS: tuple[Callable[..., int], ...] = (settle, retry, forget, export)
+for place, command in enumerate(_COMMANDS):
+    name = f"jobs {command.__name__}"
+    app.command(
+        command,
+        help=COMMANDS[name],
+        sort_key=place,
+        usage=_USAGE.get(name),
+        help_epilogue=exits.table(name),
+    )

@@ -28,6 +28,8 @@ TaskIds = Annotated[str, Parameter(name="ID")]
 From = Annotated[Path | None, Parameter(name="--from")]
 #: Whether a program reads what is printed.
 AsJson = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
+#: Whether what would be asked is answered already.
+Yes = Annotated[Flag, Parameter(name=("--yes", "-y"))]
 #: What becomes of jobs of which an earlier run does not know whether they were accepted.
 OnUnknown = Literal["leave", "resubmit"]
 #: Ten times the longest published estimate and more, as the library's own default.

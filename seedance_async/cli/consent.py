@@ -1,0 +1,34 @@
+"""Asking a person before something is gone."""
+
+from __future__ import annotations
+
+import sys
+
+from seedance_async.cli.exits import CannotStart
+from seedance_async.cli.terminal import Terminal
+
+
+def given(terminal: Terminal, question: str, *, yes: bool) -> bool:
+    """Ask, and tell whether the answer is yes; an empty one is no.
+
+    Args:
+        terminal: Where the question is shown.
+        question: What is asked, with its question mark.
+        yes: Whether ``--yes`` has answered it already.
+
+    Raises:
+        CannotStart: There is nobody to ask.
+    """
+    if yes:
+        return True
+    if not sys.stdin.isatty() or terminal.console is None:
+        raise CannotStart(f"{question}\nNobody is here to ask: say --yes")
+    terminal.say(f"{question} [y/N]")
+    try:
+        answer = input()
+    except EOFError:
+        answer = ""
+    if answer.strip().casefold() in ("y", "yes"):
+        return True
+    terminal.say("nothing was done")
+    return False
