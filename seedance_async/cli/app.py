@@ -12,7 +12,7 @@ from typing import Annotated, Any, cast
 from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
 
 from seedance_async import __version__
-from seedance_async.cli import debugging, exits
+from seedance_async.cli import config, debugging, exits
 from seedance_async.cli.commands import COMMANDS
 from seedance_async.cli.options import Flag
 from seedance_async.cli.terminal import Terminal
@@ -21,7 +21,8 @@ _ABOUT = """\
 Make videos with Seedance 2.0, paying for each of them once.
 
 The key is read from SEEDANCE_API_KEY, the service's address from SEEDANCE_BASE_URL if it is \
-set. Try everything with --emulate first: it needs no key and costs nothing."""
+set; or both come from a profile of the config file, --profile NAME. Try everything with \
+--emulate first: it needs no key and costs nothing."""
 
 
 # The help's first line where cyclopts would have it say ARGS.
@@ -31,9 +32,11 @@ _USAGE = {
 }
 
 
+_WITH_COMMANDS = frozenset({"assets", "jobs", "key"})
 _EVERYWHERE = Group("Options of every command", sort_key=1_000)
 # Before the command's name or behind it; the words that are left are the command's own.
 _Words = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
+_Profile = Annotated[str | None, Parameter(group=_EVERYWHERE)]
 _Debug = Annotated[Flag, Parameter(group=_EVERYWHERE)]
 
 
@@ -50,8 +53,8 @@ def make_app() -> App:
         exit_on_error=False,
     )
     for place, (name, words) in enumerate(COMMANDS.items()):
-        if name == "jobs":  # has commands of its own
-            app.command("seedance_async.cli.jobs:app", name=name, help=words, sort_key=place)
+        if name in _WITH_COMMANDS:
+            app.command(f"seedance_async.cli.{name}:app", name=name, help=words, sort_key=place)
         elif " " not in name:
             app.command(
                 f"seedance_async.cli.{name}:{name}",
@@ -63,16 +66,19 @@ def make_app() -> App:
             )
 
     @app.meta.default
-    def with_options(*words: _Words, debug: _Debug = False) -> Any:
+    def with_options(*words: _Words, profile: _Profile = None, debug: _Debug = False) -> Any:
         """Take the options of every command.
 
         Parameters
         ----------
+        profile
+            The account of this name in the config file, whatever the environment says.
         debug
             Show on stderr what is logged, and errors with their tracebacks; never a key.
         """
         if debug:
             debugging.turn_on()
+        config.choose(profile)
         return app(words)
 
     return app

@@ -44,7 +44,8 @@ def batch(
     file_names
         How they are named, from {index}, {key}, {id} and {name}.
     max_in_flight
-        How many jobs may be at the provider at once; 20 if not given.
+        How many jobs may be at the provider at once; the profile's number or 20 if not
+        given.
     skip_invalid
         Send the valid jobs even if others are invalid.
     on_unknown
@@ -67,7 +68,7 @@ def batch(
     # Not above: the help needs none of it, and must be quick; so in every command's module.
     import asyncio
 
-    from seedance_async.cli import folder, journals, manifest
+    from seedance_async.cli import config, folder, journals, manifest
     from seedance_async.cli.complaints import complain
     from seedance_async.cli.run import Order, Run
     from seedance_async.cli.service import Service
@@ -83,7 +84,7 @@ def batch(
     order = Order(
         out=videos,
         journal=placed,
-        max_in_flight=max_in_flight,
+        max_in_flight=config.profile().max_in_flight if max_in_flight is None else max_in_flight,
         timeout_s=check_timeout(timeout),
         file_names=_checked(file_names),
         on_unknown=on_unknown,

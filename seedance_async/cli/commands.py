@@ -70,6 +70,17 @@ Write all records as a table or as JSON lines.
 
 The fields are those of jobs --json; in a table, those of the request have columns of their own. \
 Prompts are among them; addresses of videos are not.""",
+    "key": """\
+Keep a profile's API key in the operating system's keyring.
+
+For profiles that have keyring = true in the config file. Needs the extra keyring.""",
+    "key set": """\
+Put a profile's key into the keyring.
+
+Asks for it without showing it, or reads a line from stdin; a key never stands on a command line, \
+where others would see it.""",
+    "key forget": """\
+Take a profile's key out of the keyring.""",
     "emulator": """\
 Run the API on this machine: no key, no money, test pictures.
 

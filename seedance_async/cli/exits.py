@@ -34,6 +34,8 @@ _ENDS = {
     "jobs retry": ("they are set aside", "one of them is not there or has not failed"),
     "jobs forget": ("they are forgotten", "one is not there, or is kept: it may be paid for"),
     "jobs export": ("all records are written", ""),
+    "key set": ("it is in the keyring", ""),
+    "key forget": ("it is gone", "it was not there"),
     "status": ("every task is completed", "a task still runs, has failed, or is not known"),
     "wait": ("every task is completed", "a task has failed, or its end was not seen"),
     "download": ("every video is on disk", "a video is not on disk"),

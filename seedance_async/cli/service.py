@@ -11,11 +11,13 @@ import attrs
 
 import seedance_async
 from seedance_async.account import Account, address
-from seedance_async.cli import debugging, folder, publishing, trouble
+from seedance_async.cli import config, debugging, folder, keys, publishing, trouble
 from seedance_async.cli.exits import CannotStart
 from seedance_async.cli.options import DEFAULT_SPEED
+from seedance_async.cli.terminal import Terminal
 from seedance_async.errors import AuthenticationError, JournalError
 from seedance_async.journal import SqliteJournal
+from seedance_async.wire import DEFAULT_BASE_URL
 
 if TYPE_CHECKING:
     import aiohttp
@@ -56,6 +58,8 @@ class Service:
         """
         if speed is not None and not emulate:
             raise CannotStart("--speed goes only with --emulate: the provider has its own speed")
+        if publish is None:
+            publish = config.profile().publish
         publishing.check(publish, review=review, emulate=emulate)
         return cls(
             emulate=emulate,
@@ -80,7 +84,7 @@ class Service:
         if self.emulate:
             return True
         try:
-            return address()[1]
+            return address(_base_url(keys.source()))[1]
         except ValueError:  # the session says what is wrong with it
             return True
 
@@ -134,9 +138,16 @@ class Service:
         journal: SqliteJournal | None,
         media_root: Path | None,
     ) -> seedance_async.SeedanceSession:
-        key, url = None, None
+        looked_at = "SEEDANCE_API_KEY"
         if self.emulate:
             key, url = await self._emulated(stack)
+        else:
+            source = keys.source()
+            looked_at, url = source.words, _base_url(source)
+            # Without a profile it is the library that looks into the environment.
+            key = "" if source.profile is None else source.key()
+            for warning in source.warnings():
+                Terminal().say(f"warning: {warning}", style="yellow")
         try:
             account = Account.of(key, url)
             debugging.hide(account.api_key)
@@ -146,7 +157,7 @@ class Service:
             return seedance_async.SeedanceSession(
                 account.api_key,
                 base_url=account.base_url,
-                limits=limits,
+                limits=self._limits(limits),
                 journal=journal,
                 publisher=publisher or None,
                 media_root=media_root,
@@ -155,12 +166,21 @@ class Service:
         except AuthenticationError as error:
             # The library speaks of its own argument as well.
             wrong = error.message.partition(" or pass")[0]
-            where = "" if "SEEDANCE_API_KEY" in wrong else ": look at SEEDANCE_API_KEY"
+            where = "" if looked_at in wrong else f": look at {looked_at}"
             hint = ". --emulate needs no key" if self.may_emulate else ""
+            if not where and (profiles := config.read().profiles):
+                hint = f", or say --profile {' or '.join(profiles)}{hint}"
             raise CannotStart(f"{wrong}{where}{hint}") from error
         except ValueError as error:
             wrong = str(error).replace("base_url (or SEEDANCE_BASE_URL)", "SEEDANCE_BASE_URL")
             raise CannotStart(wrong) from error
+
+    def _limits(self, limits: seedance_async.Limits | None) -> seedance_async.Limits | None:
+        """Add what the profile says; an emulator has a clock of its own, and no such limit."""
+        rate = None if self.emulate else config.profile().creates_per_minute
+        if rate is None:
+            return limits
+        return attrs.evolve(limits or seedance_async.Limits(), creates_per_minute=rate)
 
     async def _emulated(self, stack: contextlib.AsyncExitStack) -> tuple[str, str]:
         """Start an emulator, and give its key and its address."""
@@ -172,6 +192,11 @@ class Service:
         except (ImportError, OSError, ValueError) as error:
             raise CannotStart(str(error)) from error
         return emulator.api_key, emulator.base_url
+
+
+def _base_url(source: keys.Source) -> str:
+    """Give a profile's address, where it has none the provider's own, and never another's."""
+    return source.base_url or DEFAULT_BASE_URL
 
 
 async def _traced(stack: contextlib.AsyncExitStack) -> aiohttp.ClientSession:
