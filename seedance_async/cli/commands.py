@@ -70,6 +70,13 @@ Write all records as a table or as JSON lines.
 
 The fields are those of jobs --json; in a table, those of the request have columns of their own. \
 Prompts are among them; addresses of videos are not.""",
+    "doctor": """\
+Look for what could keep videos from being made.
+
+The address and the way to it, the key (never shown), the clock, what is installed, the config \
+file, the journal here and the room for videos: a line for each, with what to do. Spends nothing: \
+with a key it makes one call, a query of a task that cannot exist, to the configured address \
+alone.""",
     "key": """\
 Keep a profile's API key in the operating system's keyring.
 

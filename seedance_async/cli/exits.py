@@ -36,6 +36,7 @@ _ENDS = {
     "jobs export": ("all records are written", ""),
     "key set": ("it is in the keyring", ""),
     "key forget": ("it is gone", "it was not there"),
+    "doctor": ("nothing stands in the way, as far as it can be seen", "there is a problem"),
     "status": ("every task is completed", "a task still runs, has failed, or is not known"),
     "wait": ("every task is completed", "a task has failed, or its end was not seen"),
     "download": ("every video is on disk", "a video is not on disk"),

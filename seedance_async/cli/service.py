@@ -140,7 +140,7 @@ class Service:
     ) -> seedance_async.SeedanceSession:
         looked_at = "SEEDANCE_API_KEY"
         if self.emulate:
-            key, url = await self._emulated(stack)
+            key, url = await self.emulated(stack)
         else:
             source = keys.source()
             looked_at, url = source.words, _base_url(source)
@@ -182,7 +182,7 @@ class Service:
             return limits
         return attrs.evolve(limits or seedance_async.Limits(), creates_per_minute=rate)
 
-    async def _emulated(self, stack: contextlib.AsyncExitStack) -> tuple[str, str]:
+    async def emulated(self, stack: contextlib.AsyncExitStack) -> tuple[str, str]:
         """Start an emulator, and give its key and its address."""
         from seedance_async.emulator import Emulator  # noqa: PLC0415 -- aiohttp's server is heavy
 
