@@ -43,6 +43,26 @@ still run; makes nothing and costs nothing. Each file is named for its task, and
 is left as it is; only a file that --out names is replaced. The files' names are printed on stdout.
 
 The provider keeps a video for 24 hours.""",
+    "assets": """\
+Register media in the provider's asset library, look at them, delete them.
+
+Images with faces or virtual avatars must have passed the library's review before they may stand \
+in a request, as asset://ID.""",
+    "assets register": """\
+Register a file or what is behind a URL.
+
+Prints what stands for it in a request, asset://ID. The registration is written down in a journal \
+before it is sent, and sent once: the same command again gives the same asset.""",
+    "assets get": """\
+Say how assets stand.
+
+Prints a line for each: its id, its status (Processing, Active or Failed), its kind and name.""",
+    "assets wait": """\
+Wait until assets may be used.
+
+Prints a line for each as assets get does, in the order in which they were given.""",
+    "assets delete": """\
+Delete assets at the provider, for good.""",
     "jobs": """\
 Show what the journal knows of jobs.
 

@@ -29,6 +29,13 @@ _ENDS = {
         "every video is made and on disk",
         "something failed, is unknown, or was skipped as invalid, now or before",
     ),
+    "assets register": (
+        "it is registered; with --wait: and may be used",
+        "it was refused, did not pass its review, or its answer is lost",
+    ),
+    "assets get": ("every asset was found, and none has failed", "one has failed or is not there"),
+    "assets wait": ("every asset may be used", "one did not pass, or its end was not seen"),
+    "assets delete": ("every asset is deleted", "one could not be deleted"),
     "jobs": ("what was asked for is shown", "there is no such job"),
     "jobs settle": ("it is written down", "there is no such job, or it is not unknown"),
     "jobs retry": ("they are set aside", "one of them is not there or has not failed"),

@@ -70,6 +70,17 @@ class Service:
             review=review,
         )
 
+    @classmethod
+    def at_provider(cls, publish: str | None) -> Service:
+        """Take the options of a command that has no emulator of its own.
+
+        Raises:
+            CannotStart: They cannot be used.
+        """
+        publish = config.profile().publish if publish is None else publish
+        publishing.check(publish, review=False, emulate=False)
+        return cls(publish=publish)
+
     @property
     def takes_files(self) -> bool:
         """Whether local files may stand in a request."""
