@@ -108,6 +108,11 @@ Asks for it without showing it, or reads a line from stdin; a key never stands o
 where others would see it.""",
     "key forget": """\
 Take a profile's key out of the keyring.""",
+    "completion": """\
+Print what makes a shell complete commands and options.
+
+For bash, put it into ~/.local/share/bash-completion/completions/seedance; for zsh, into a file \
+_seedance in a folder of $fpath; for fish, into ~/.config/fish/completions/seedance.fish.""",
     "emulator": """\
 Run the API on this machine: no key, no money, test pictures.
 

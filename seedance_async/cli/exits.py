@@ -44,6 +44,7 @@ _ENDS = {
     "key set": ("it is in the keyring", ""),
     "key forget": ("it is gone", "it was not there"),
     "doctor": ("nothing stands in the way, as far as it can be seen", "there is a problem"),
+    "completion": ("the script is printed", ""),
     "status": ("every task is completed", "a task still runs, has failed, or is not known"),
     "wait": ("every task is completed", "a task has failed, or its end was not seen"),
     "download": ("every video is on disk", "a video is not on disk"),
