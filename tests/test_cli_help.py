@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
-from seedance_async.cli.commands import COMMANDS
+import pytest
+
+import seedance_async
+from seedance_async import JobState
+from seedance_async.cli import jobs
+from seedance_async.cli.app import make_app
+from seedance_async.cli.commands import COMMANDS, ENVIRONMENT, EXAMPLES, ending
 
 # What takes longest to import, and the beginnings of what does a command's work.
 HEAVY = """asyncio anyio aiohttp aiosqlite sqlite3 ssl cattrs keyring rich.live rich.progress
@@ -43,4 +52,32 @@ def test_every_help_is_shown_and_imports_nothing_that_does_work() -> None:
     for name, (code, imported, out) in helps().items():
         assert (name, code, imported) == (name, 0, [])
         assert f"Usage: seedance {name}".rstrip() in out, name
-        assert "Exit codes:" in out or name == "emulator", name
+        assert ending(name) in out, name
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_every_example_is_a_command_that_there_is(name: str) -> None:
+    for example in EXAMPLES[name]:
+        words = shlex.split(re.sub(r".*[|] (?=seedance)|( [|>] ).*", "", example))
+        assert words[: len(name.split()) + 1] == ["seedance", *name.split()][: len(words)]
+        # Without those of every command, which are taken before the command's own are.
+        own = [word for word in words[1:] if word not in ("--profile", "work")]
+        _, _, unknown, *_ = make_app().parse_known_args(own)
+        assert not unknown, example
+
+
+def test_what_is_read_from_the_environment_is_told_of() -> None:
+    package = Path(seedance_async.__file__).parent
+    source = "".join(path.read_text("utf-8") for path in package.rglob("*.py"))
+    read = {*re.findall(r"\bSEEDANCE_[A-Z_]+[A-Z]\b", source)}
+    assert read <= ENVIRONMENT.keys()
+    assert {name for name in ENVIRONMENT if name.startswith("SEEDANCE")} <= read
+
+
+def test_help_is_no_wider_than_a_terminal() -> None:
+    for name in ["", *COMMANDS]:
+        assert max(map(len, ending(name).splitlines())) <= 78, name
+
+
+def test_the_states_of_an_option_are_those_of_jobs() -> None:
+    assert jobs.State.__args__ == tuple(JobState)

@@ -13,7 +13,7 @@ from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
 
 from seedance_async import __version__
 from seedance_async.cli import config, debugging, exits
-from seedance_async.cli.commands import COMMANDS
+from seedance_async.cli.commands import COMMANDS, ending
 from seedance_async.cli.options import Flag
 from seedance_async.cli.terminal import Terminal
 
@@ -47,7 +47,7 @@ def make_app() -> App:
         help=_ABOUT,
         version=__version__,
         help_format="plaintext",
-        help_epilogue=exits.TABLE,
+        help_epilogue=ending(""),
         result_action="return_value",
         print_error=False,
         exit_on_error=False,
@@ -62,7 +62,7 @@ def make_app() -> App:
                 help=words,
                 sort_key=place,
                 usage=_USAGE.get(name),
-                help_epilogue=exits.table(name),
+                help_epilogue=ending(name),
             )
 
     @app.meta.default

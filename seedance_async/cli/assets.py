@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from seedance_async.cli import exits
-from seedance_async.cli.commands import COMMANDS
+from seedance_async.cli.commands import COMMANDS, ending
 from seedance_async.cli.options import AsJson, Flag, HyphenFirst, OnUnknown, Yes, check_timeout
 
 #: Ids of assets, or what stands for them in a request.
@@ -137,6 +137,7 @@ app: App = App(
     name="assets",
     help=COMMANDS["assets"],
     help_format="plaintext",
+    help_epilogue=ending("assets"),
     result_action="return_value",
     print_error=False,
     exit_on_error=False,
@@ -155,5 +156,5 @@ for place, command in enumerate(_COMMANDS):
         help=COMMANDS[f"assets {command.__name__}"],
         sort_key=place,
         usage=_USAGE[command.__name__],
-        help_epilogue=exits.table(f"assets {command.__name__}"),
+        help_epilogue=ending(f"assets {command.__name__}"),
     )

@@ -1,6 +1,8 @@
-"""What each command does, in the words of its help."""
+"""What each command does, in the words of its help and of the reference in the docs."""
 
 from __future__ import annotations
+
+from seedance_async.cli import exits
 
 # In the order in which the help lists them; there it shows the first line of each. It stands here
 # and not in the commands' docstrings because reading those means importing the commands.
@@ -119,3 +121,102 @@ Run the API on this machine: no key, no money, test pictures.
 It checks the key and every rule, walks tasks through their states, and hands out real MP4 files. \
 Ctrl-C ends it, with exit code 0.""",
 }
+
+# For the end of each help; at most 78 columns, so that nothing wraps.
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "": (
+        'seedance generate "A cat dancing in the rain" --emulate',
+        "seedance batch jobs.jsonl --out videos",
+        "seedance doctor",
+    ),
+    "generate": (
+        'seedance generate "A cat dancing in the rain" --emulate',
+        'seedance generate "A heron at dawn" --duration 8 --out heron.mp4',
+        'seedance generate "It comes to life" --first-image https://…/a.png',
+        'seedance generate "A heron at dawn" --key heron-1 --profile work',
+    ),
+    "batch": (
+        "seedance batch jobs.jsonl --out rehearsal --emulate",
+        "seedance batch jobs.csv --out videos --max-in-flight 10",
+        "my-prompts | seedance batch - --out videos",
+    ),
+    "status": ("seedance status video_…", "seedance status --from videos/results.jsonl --json"),
+    "wait": ("seedance wait video_… --timeout 600",),
+    "download": (
+        "seedance download video_… --out cat.mp4",
+        "seedance download --from videos/results.jsonl --out videos",
+    ),
+    "assets": ("seedance assets register https://…/face.png --kind image --wait",),
+    "assets register": (
+        "seedance assets register https://…/face.png --kind image --wait",
+        "seedance assets register face.png --kind image --publish s3://bucket",
+    ),
+    "assets get": ("seedance assets get asset-20260330142158-q75m8",),
+    "assets wait": ("seedance assets wait asset-20260330142158-q75m8",),
+    "assets delete": ("seedance assets delete asset-20260330142158-q75m8",),
+    "jobs": (
+        "seedance jobs",
+        "seedance jobs --state unknown --state failed",
+        "seedance jobs heron",
+        "seedance jobs --follow --journal videos",
+    ),
+    "jobs settle": (
+        "seedance jobs settle heron --task-id video_…",
+        "seedance jobs settle heron --not-created",
+    ),
+    "jobs retry": ("seedance jobs retry --failed", "seedance jobs retry heron food-1"),
+    "jobs forget": (
+        "seedance jobs forget heron",
+        "seedance jobs forget --older-than 30d --yes",
+    ),
+    "jobs export": (
+        "seedance jobs export --out jobs.csv",
+        "seedance jobs export --format jsonl | grep heron",
+    ),
+    "doctor": ("seedance doctor", "seedance doctor --profile work --json"),
+    "key": ("seedance key set --profile work",),
+    "key set": (
+        "seedance key set --profile work",
+        "pass show seedance | seedance key set --profile work",
+    ),
+    "key forget": ("seedance key forget --profile work",),
+    "completion": (
+        "seedance completion zsh > ~/.zfunc/_seedance",
+        "seedance completion fish > ~/.config/fish/completions/seedance.fish",
+    ),
+    "emulator": (
+        "seedance emulator --speed 60",
+        "seedance emulator --fault create.reset_after_accept=0.05",
+    ),
+}
+
+#: The variables of the environment that are read, and what each says.
+ENVIRONMENT = {
+    "SEEDANCE_API_KEY": "The API key, where no profile is in force.",
+    "SEEDANCE_BASE_URL": "The service's address, where no profile is in force: all of it that "
+    "stands before /v1. The provider's own if not set.",
+    "SEEDANCE_PROFILE": "The profile to use where --profile names none.",
+    "SEEDANCE_CONFIG": "The config file, in the place of the usual one.",
+    "AWS_ACCESS_KEY_ID": "With AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL: the bucket "
+    "that --publish names.",
+    "SSL_CERT_FILE": "Authorities to trust, in the place of the system's.",
+    "COLUMNS": "How wide the terminal is taken to be.",
+    "NO_COLOR": "If set, no colours.",
+}
+
+#: The files that are read and written, and what each is.
+FILES = {
+    "seedance.sqlite": "The journal, the record of jobs, in the folder of the videos.",
+    "emulated.sqlite": "The same of --emulate.",
+    "seedance.sqlite.lock": "Who is writing the journal; there while somebody does.",
+    "results.jsonl": "How each job of a batch ended, in the folder of the videos.",
+    "~/.config/seedance/config.toml": "The config file with the profiles, on Linux; seedance "
+    "doctor names it on other systems.",
+}
+
+
+def ending(command: str) -> str:
+    """Give the end of a command's help, the empty one's being that of ``seedance`` itself."""
+    shown = "\n".join(["Examples:", *(f"  {example}" for example in EXAMPLES[command])])
+    codes = exits.table(command) if command else exits.TABLE
+    return "\n\n".join(filter(None, (shown, codes)))

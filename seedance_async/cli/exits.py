@@ -12,7 +12,7 @@ UNEXPECTED = 70  # as BSD's sysexits.h calls an internal software error
 _BY_SIGNAL = 128  # what shells report of a program that a signal ended
 INTERRUPTED = _BY_SIGNAL + signal.SIGINT
 
-#: Shown at the end of ``--help``; at most 76 columns, so that nothing wraps.
+#: Shown at the end of ``--help``; at most 78 columns, so that nothing wraps.
 TABLE = """\
 Exit codes:
   0    all ended well: every video asked for is made and on disk
@@ -45,6 +45,9 @@ _ENDS = {
     "key forget": ("it is gone", "it was not there"),
     "doctor": ("nothing stands in the way, as far as it can be seen", "there is a problem"),
     "completion": ("the script is printed", ""),
+    "assets": ("all went well", "something was refused, has failed or is not there"),
+    "key": ("it is done", "there was no key to forget"),
+    "emulator": ("it was ended by Ctrl-C", ""),
     "status": ("every task is completed", "a task still runs, has failed, or is not known"),
     "wait": ("every task is completed", "a task has failed, or its end was not seen"),
     "download": ("every video is on disk", "a video is not on disk"),
@@ -59,6 +62,8 @@ def table(command: str) -> str:
     first, _, _, *others = TABLE.splitlines()
     own = [line.replace(f"{command}: ", "") for line in others]
     apply = [line for line in own if "generate: " not in line]
+    if command == "emulator":  # that is its usual end
+        apply = [line for line in apply if "Ctrl-C" not in line]
     ends = [f"  0    {well}", *([f"  1    {badly}"] if badly else [])]
     return "\n".join([first, *ends, *apply])
 

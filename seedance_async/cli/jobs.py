@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from seedance_async.cli import exits
-from seedance_async.cli.commands import COMMANDS
+from seedance_async.cli.commands import COMMANDS, ending
 from seedance_async.cli.options import AsJson, Flag, HyphenFirst, Yes
 
 Keys = Annotated[str, Parameter(name="KEY")]
@@ -176,7 +175,7 @@ app: App = App(
     help=COMMANDS["jobs"],
     help_format="plaintext",
     usage="Usage: seedance jobs [KEY...] [OPTIONS]\n       seedance jobs COMMAND",
-    help_epilogue=exits.table("jobs"),
+    help_epilogue=ending("jobs"),
     result_action="return_value",
     print_error=False,
     exit_on_error=False,
@@ -190,5 +189,5 @@ for place, command in enumerate(_COMMANDS):
         help=COMMANDS[name],
         sort_key=place,
         usage=_USAGE.get(name),
-        help_epilogue=exits.table(name),
+        help_epilogue=ending(name),
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cyclopts import App
 
 from seedance_async.cli import exits
-from seedance_async.cli.commands import COMMANDS
+from seedance_async.cli.commands import COMMANDS, ending
 
 if TYPE_CHECKING:
     from seedance_async.cli.config import Profile
@@ -73,6 +73,7 @@ app: App = App(
     name="key",
     help=COMMANDS["key"],
     help_format="plaintext",
+    help_epilogue=ending("key"),
     result_action="return_value",
     print_error=False,
     exit_on_error=False,
@@ -83,5 +84,5 @@ for name, command in _COMMANDS.items():
         command,
         name=name,
         help=COMMANDS[f"key {name}"],
-        help_epilogue=exits.table(f"key {name}"),
+        help_epilogue=ending(f"key {name}"),
     )
