@@ -9,6 +9,7 @@ import datetime as dt
 import io
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -106,29 +107,36 @@ def jobs(journal: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Tol
     return told
 
 
-def test_what_failed_is_made_anew_by_the_next_run_and_stays_on_record(tmp_path: Path) -> None:
+def test_what_failed_is_made_anew_by_the_next_run_and_stays_on_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     write_jobs(tmp_path, {**FAST, "key": "cat"}, {**FAST, "key": "dog", "prompt": "a dog"})
-    batch = ("batch", "jobs.jsonl", "--out", "videos")
-    with emulating(speed=1000, failures=1.0) as emulator:
-        failed = run(*batch, cwd=tmp_path, env=account(emulator))
-    again = run("jobs", "retry", "--failed", cwd=tmp_path)
-    assert (failed.returncode, again.returncode) == (1, 0), failed.stderr + again.stderr
-    assert "2 failed jobs set aside in videos/seedance.sqlite" in again.stderr
-    assert "AND PAYS FOR THEM" in again.stderr
-    with emulating(speed=1000) as emulator:
-        made = run(*batch, cwd=tmp_path, env=account(emulator))
-        assert len(emulator.accepted_ids) == 2
-    assert made.returncode == 0, made.stderr
-    by_key = {job["key"]: job for job in map(json.loads, run(
-        "jobs", "--json", cwd=tmp_path).stdout.splitlines())}  # fmt: skip
-    assert [by_key[key]["state"] for key in ("cat~1", "dog~1", "cat", "dog")] == [
-        "failed", "failed", "completed", "completed",
-    ]  # fmt: skip
-    assert by_key["cat~1"]["task_id"] == records(tmp_path / "videos")[0]["task_id"]
+    batch = ["batch", "jobs.jsonl", "--out", "videos"]
+    fails = [True]
+    with emulating(speed=1000, failures=lambda _: "rejected" if fails[0] else None) as emulator:
+        for name, value in account(emulator).items():
+            monkeypatch.setenv(name, value)
+        assert command(batch) == 1
+        assert command(["jobs", "retry", "--failed"]) == 0
+        told = capsys.readouterr().err
+        assert "2 failed jobs set aside in videos/seedance.sqlite" in told
+        assert "AND PAYS FOR THEM" in told
+        fails[0] = False
+        assert command(batch) == 0
+        assert len(emulator.accepted_ids) == 4
+    capsys.readouterr()
+    command(["jobs", "--json"])
+    by_key = {job["key"]: job for job in map(json.loads, capsys.readouterr().out.splitlines())}
+    states = [by_key[key]["state"] for key in ("cat~1", "dog~1", "cat", "dog")]
+    assert states == ["failed", "failed", "completed", "completed"]
+    assert by_key["cat~1"]["task_id"] in {one["task_id"] for one in records(Path("videos"))[:2]}
     # The history is as it was: setting aside is no move.
-    (told,) = map(json.loads, run("jobs", "cat~1", "--json", cwd=tmp_path).stdout.splitlines())
-    assert [move["state"] for move in told["history"]][-2:] == ["submitted", "failed"]
-    assert "no failed job" in run("jobs", "retry", "--failed", cwd=tmp_path).stderr
+    command(["jobs", "cat~1", "--json"])
+    (whole,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [move["state"] for move in whole["history"]][-2:] == ["submitted", "failed"]
+    assert command(["jobs", "retry", "--failed"]) == 0
+    assert "no failed job" in capsys.readouterr().err
 
 
 def test_only_what_failed_is_retried_and_all_of_it_or_nothing(
@@ -319,3 +327,17 @@ def test_following_waits_for_a_run_until_it_is_told_not_to(journal: Path, tmp_pa
         assert "10 jobs: " in rest(process)
         assert process.returncode == 0
     assert command(["jobs", "--follow", "bad"]) == 2
+
+
+def test_a_person_sees_the_view_of_the_run_itself(journal: Path) -> None:
+    child, terminal = pty_fork("jobs", "--follow")
+    told = ""
+    while "running" not in told or "no run is going on" not in told:
+        told += os.read(terminal, 4096).decode()
+    os.kill(child, signal.SIGINT)
+    told = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told + read_all(terminal))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert "1 waiting, 1 in flight, 1 fetching, 3 done, 3 failed" in told
+    assert "1 UNKNOWN" in told
+    assert "fetching" in told
+    assert "seedance jobs settle lost --not-created" in told

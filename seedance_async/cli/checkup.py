@@ -201,7 +201,10 @@ def terminal(seen: Terminal) -> Iterator[Finding]:
     """Look at what the terminal can do."""
     encoding = getattr(sys.stdout, "encoding", None) or "unknown"
     live = "a live view" if seen.console is not None else "plain lines"
-    colours = "" if seen.console is None else f", {seen.console.color_system or 'no colours'}"
+    system = None if seen.console is None else seen.console.color_system
+    colours = (
+        "" if seen.console is None else f", {f'colours ({system})' if system else 'no colours'}"
+    )
     width = "" if seen.width is None else f", {seen.width} columns"
     what = f"{live}{colours}{width}, {encoding}"
     if encoding.casefold().replace("-", "") != "utf8":

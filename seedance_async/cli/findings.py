@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterable
 from enum import StrEnum
 
 import attrs
 
-from seedance_async.cli.terminal import Terminal, count, one_line, printable
+from seedance_async.cli.terminal import Terminal, count, one_line
 
-_NAME_COLUMNS = 12
+_NAME_COLUMNS, _MIN_COLUMNS = 12, 20
 
 
 class Level(StrEnum):
@@ -80,15 +81,19 @@ class Report:
             self._terminal.give(json.dumps(attrs.asdict(finding)))
             return
         check = f"{finding.check:<{_NAME_COLUMNS}}"
-        line = f"{finding.level:<8} {check} {one_line(finding.says)}"
-        if self._terminal.shows_results:
-            self._terminal.say(line, style=_STYLES[finding.level])
-        else:
-            self._terminal.give(line)
+        self._write(f"{finding.level:<8} {check} ", finding.says, _STYLES[finding.level])
         if finding.hint:
-            hint = printable(f"{'':8} {'':<{_NAME_COLUMNS}} {finding.hint}")
-            write = self._terminal.say if self._terminal.shows_results else self._terminal.give
-            write(hint)
+            self._write(" " * (_NAME_COLUMNS + 10), finding.hint)
+
+    def _write(self, head: str, words: str, style: str = "") -> None:
+        width, lines = self._terminal.width, [one_line(words)]
+        if width is not None:
+            lines = textwrap.wrap(lines[0], max(width - len(head), _MIN_COLUMNS)) or [""]
+        for line in (f"{head}{lines[0]}", *(f"{'':{len(head)}}{more}" for more in lines[1:])):
+            if self._terminal.shows_results:
+                self._terminal.say(line, style=style)
+            else:
+                self._terminal.give(line)
 
     def is_well(self) -> bool:
         """Sum up, and tell whether there is no problem."""

@@ -7,25 +7,25 @@ a log gets a line for each change, a program an object.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import anyio
 import attrs
-from rich.console import Group, RenderableType
-from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.cells import set_cell_size
+from rich.console import RenderableType
+from rich.live import Live
 from rich.text import Text
 
 from seedance_async.cli import exits, journals, settling
 from seedance_async.cli.board import FETCHING, OVER, SENDING, Running, oldest
 from seedance_async.cli.interrupt import stoppable
-from seedance_async.cli.progress import redrawn
 from seedance_async.cli.terminal import Terminal, clock, count, one_line
 from seedance_async.errors import JournalError
 from seedance_async.journal import SqliteJournal
@@ -35,7 +35,9 @@ from seedance_async.lifecycle import JobState, Move
 
 _LOOK_S = 0.5  # between two looks at the file: what a person takes for at once; our choice
 _WRITER_S = 2.0  # between two looks whether the run still lives
+_DRAW_S = 1.0  # as often as the clocks move
 _MAX_ROWS = 20
+_STATE_COLUMNS, _AGE_COLUMNS, _ECHO_COLUMNS = 12, 7, 5
 _FRAME_ROWS = 4  # the bar, the counts, the last failure and the cursor's own line
 # A video of a run is fetched as soon as it is made; what is made and not fetched for longer is
 # left to whoever asked for it. Our choice.
@@ -103,8 +105,8 @@ class Following:
         try:
             with stoppable(lambda: None) as stop:
                 async with SqliteJournal(self.path, read_only=True) as journal:
-                    with stop.work(), redrawn(self.terminal, self._frame):
-                        await self._follow(Changes(journal))
+                    with stop.work(), self._shown() as live:
+                        await self._follow(Changes(journal), live)
                 ended = "" if stop.signum is not None else "nothing is under way: "
         except JournalError as error:
             raise exits.CannotStart(error.message) from error
@@ -118,8 +120,28 @@ class Following:
                 self.terminal.say(line)
         return exits.OK
 
-    async def _follow(self, changes: Changes) -> None:
-        is_first, is_warned, next_look = True, False, 0.0
+    @contextlib.contextmanager
+    def _shown(self) -> Iterator[Live | None]:
+        """Keep a view on the terminal for as long as the block lasts, if somebody looks at it."""
+        if self.terminal.console is None or self.as_json:
+            yield None
+            return
+        live = Live(
+            console=self.terminal.console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+        )
+        with contextlib.suppress(OSError):
+            live.start()
+        try:
+            yield live
+        finally:
+            with contextlib.suppress(OSError):
+                live.stop()
+
+    async def _follow(self, changes: Changes, live: Live | None) -> None:
+        is_first, is_warned, next_look, next_draw = True, False, 0.0, 0.0
         while True:
             is_alive = True
             if time.monotonic() >= next_look:
@@ -142,6 +164,10 @@ class Following:
                     "by one. Waiting for it; Ctrl-C ends this"
                 )
             is_first = False
+            if live is not None and time.monotonic() >= next_draw:
+                next_draw = time.monotonic() + _DRAW_S
+                # Room for the ^C that a terminal echoes: if it wrapped, a line would stay.
+                self._draw(live, live.console.width - _ECHO_COLUMNS, live.console.height)
             await anyio.sleep(_LOOK_S)
 
     def _look(self) -> None:
@@ -178,25 +204,25 @@ class Following:
         there = ", ".join(f"{counts[state]:,} {state}" for state in JobState if counts[state])
         return f"{count(counts.total(), 'job')}{': ' if there else ''}{there}"
 
-    def _frame(self, rows: int, _columns: int) -> RenderableType:
+    def _draw(self, live: Live | None, columns: int, rows: int) -> None:
+        if live is not None:
+            with contextlib.suppress(OSError):  # the terminal was closed
+                live.update(self._frame(columns, rows), refresh=True)
+
+    def _frame(self, columns: int, rows: int) -> RenderableType:
+        # Lines by hand: a table of rich's takes ten times as long, second by second.
         fitting = max(min(rows - _FRAME_ROWS, _MAX_ROWS), 0)
         shown, more = oldest([one for _, one in self._running], fitting)
-        keys = [key for key, _ in self._running]
-        parts: list[RenderableType] = [self._bar(), self._line()]
-        jobs = Table.grid(padding=(0, 1), expand=True)
-        jobs.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-        jobs.add_column(no_wrap=True, max_width=12, overflow="ellipsis")
-        jobs.add_column(no_wrap=True, justify="right", min_width=5)
-        now = time.time()
-        for key, job in zip(keys, shown, strict=False):
-            state = Text(one_line(job.state), style=_STYLES.get(job.state, ""))
-            name = Text(one_line(self.standing.names[key]))
-            jobs.add_row(name, state, clock(now - job.since))
-        if shown:
-            parts.append(jobs)
+        lines, now = [self._bar(columns), self._line(columns)], time.time()
+        for (key, _), job in zip(self._running, shown, strict=False):
+            state, age = one_line(job.state)[:_STATE_COLUMNS], clock(now - job.since)
+            tail = f" {state:<{_STATE_COLUMNS}} {age:>{_AGE_COLUMNS}}"
+            name = set_cell_size(one_line(self.standing.names[key]), max(columns - len(tail), 0))
+            style = _STYLES.get(job.state, "")
+            lines.append(Text.assemble(name, (tail, style), no_wrap=True, overflow="crop"))
         if more and fitting:
-            parts.append(Text(f"... and {more} more", style="dim", no_wrap=True))
-        return Group(*parts)
+            lines.append(Text(f"... and {more} more", style="dim", no_wrap=True))
+        return Text("\n", no_wrap=True, overflow="crop").join(lines)
 
     @property
     def _ended(self) -> int:
@@ -207,30 +233,27 @@ class Following:
     def _fetching(self) -> int:
         return sum(job.state == FETCHING for _, job in self._running)
 
-    def _bar(self) -> RenderableType:
+    def _bar(self, columns: int) -> Text:
         total = self._counts.total()
-        bar = Table.grid(padding=(0, 1), expand=True)
-        bar.add_column(ratio=1)
-        bar.add_column(no_wrap=True)
-        bar.add_row(
-            ProgressBar(total=max(total, 1), completed=self._ended), f"{self._ended}/{total}"
-        )
-        return bar
+        told = f" {self._ended}/{total}"
+        length = max(columns - len(told), 0)
+        done = length * self._ended // max(total, 1)
+        return Text.assemble(("━" * done, "green"), ("━" * (length - done), "dim"), told)
 
-    def _line(self) -> RenderableType:
+    def _line(self, columns: int) -> Text:
         counts, fetching = self._counts, self._fetching
         fetched = f"{fetching} fetching, " if fetching else ""
         in_flight = len(self._running) - fetching
         failed, unknown = counts[JobState.FAILED], counts[JobState.UNKNOWN]
-        return Text.assemble(
+        line = Text.assemble(
             f"{counts[JobState.PLANNED]} waiting, {in_flight} in flight, {fetched}",
             (f"{counts[JobState.COMPLETED] - fetching} done", "green"),
             ", ",
             (f"{failed} failed", "bold red" if failed else ""),
             (f", {unknown} UNKNOWN", "bold red") if unknown else "",
-            no_wrap=True,
-            overflow="ellipsis",
         )
+        line.truncate(columns, overflow="ellipsis")
+        return line
 
 
 def _under_way(move: Move, now: dt.datetime) -> str | None:
