@@ -27,6 +27,7 @@ from seedance_async.cli.exporting import COLUMNS, _cell
 from seedance_async.journal import SqliteJournal
 from seedance_async.journal.aside import aside, set_aside
 from seedance_async.journal.changes import Changes
+from seedance_async.journal.lock import WriterLock
 from seedance_async.wire import TaskState
 
 NOW = dt.datetime.now(dt.UTC)
@@ -211,11 +212,15 @@ def test_forgetting_asks_and_goes_by_age(jobs: Callable[..., Told], journal: Pat
 
 
 def test_a_person_is_asked_before_anything_is_forgotten(journal: Path) -> None:
-    for answer, code, left in (("n", 1, True), ("y", 0, False)):
+    for answer, code, left in (("n\n", 1, True), ("\x03", 130, True), ("y\n", 0, False)):
         child, terminal = pty_fork("jobs", "forget", "bad")
-        os.write(terminal, f"{answer}\n".encode())
-        told = read_all(terminal)
+        told = ""
+        while "[y/N]" not in told:
+            told += os.read(terminal, 4096).decode()
+        os.write(terminal, answer.encode())
+        told += read_all(terminal)
         assert "Forget 1 job in seedance.sqlite?" in told
+        assert "Traceback" not in told
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == code
         assert ("bad" in keys(journal)) is left
 
@@ -327,6 +332,19 @@ def test_following_waits_for_a_run_until_it_is_told_not_to(journal: Path, tmp_pa
         assert "10 jobs: " in rest(process)
         assert process.returncode == 0
     assert command(["jobs", "--follow", "bad"]) == 2
+
+
+def test_a_journal_that_is_being_written_is_left_alone(
+    jobs: Callable[..., Told], journal: Path
+) -> None:
+    held = WriterLock(journal)
+    try:
+        for words in (("retry", "--failed"), ("forget", "bad", "--yes")):
+            code, _, told = jobs(*words)
+            assert (code, "this folder is in use: another seedance" in told) == (2, True), told
+        assert jobs("export")[0] == 0
+    finally:
+        held.release()
 
 
 def test_a_person_sees_the_view_of_the_run_itself(journal: Path) -> None:

@@ -150,11 +150,11 @@ _USAGE = {
     },
 }
 _COMMANDS: tuple[Callable[..., int], ...] = (register, get, wait, delete)
-for place, command in enumerate(_COMMANDS):
+for _place, _command in enumerate(_COMMANDS):
     app.command(
-        command,
-        help=COMMANDS[f"assets {command.__name__}"],
-        sort_key=place,
-        usage=_USAGE[command.__name__],
-        help_epilogue=ending(f"assets {command.__name__}"),
+        _command,
+        help=COMMANDS[f"assets {_command.__name__}"],
+        sort_key=_place,
+        usage=_USAGE[_command.__name__],
+        help_epilogue=ending(f"assets {_command.__name__}"),
     )

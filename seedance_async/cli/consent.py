@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
+from collections.abc import Iterator
 
 from seedance_async.cli.exits import CannotStart
 from seedance_async.cli.terminal import Terminal
@@ -25,10 +28,21 @@ def given(terminal: Terminal, question: str, *, yes: bool) -> bool:
         raise CannotStart(f"{question}\nNobody is here to ask: say --yes")
     terminal.say(f"{question} [y/N]")
     try:
-        answer = input()
+        with _interruptible():
+            answer = input()
     except EOFError:
         answer = ""
     if answer.strip().casefold() in ("y", "yes"):
         return True
     terminal.say("nothing was done")
     return False
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end the block: an event loop would only take note of it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -182,12 +182,11 @@ app: App = App(
 )
 app.default(jobs)
 _COMMANDS: tuple[Callable[..., int], ...] = (settle, retry, forget, export)
-for place, command in enumerate(_COMMANDS):
-    name = f"jobs {command.__name__}"
+for _place, _command in enumerate(_COMMANDS):
     app.command(
-        command,
-        help=COMMANDS[name],
-        sort_key=place,
-        usage=_USAGE.get(name),
-        help_epilogue=ending(name),
+        _command,
+        help=COMMANDS[f"jobs {_command.__name__}"],
+        sort_key=_place,
+        usage=_USAGE.get(f"jobs {_command.__name__}"),
+        help_epilogue=ending(f"jobs {_command.__name__}"),
     )

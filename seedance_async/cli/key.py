@@ -25,10 +25,13 @@ def set_() -> int:
     from seedance_async.errors import AuthenticationError
 
     profile = _with_keyring()
-    if sys.stdin.isatty():
-        given = getpass.getpass(f"The API key of profile {profile.name} (not shown): ")
-    else:
-        given = sys.stdin.readline()
+    try:
+        if sys.stdin.isatty():
+            given = getpass.getpass(f"The API key of profile {profile.name} (not shown): ")
+        else:
+            given = sys.stdin.readline()
+    except EOFError:
+        given = ""
     try:
         key = Account.of(given.strip() or " ", profile.base_url).api_key
     except AuthenticationError as error:
@@ -79,10 +82,10 @@ app: App = App(
     exit_on_error=False,
 )
 _COMMANDS: dict[str, Callable[[], int]] = {"set": set_, "forget": forget}
-for name, command in _COMMANDS.items():
+for _name, _command in _COMMANDS.items():
     app.command(
-        command,
-        name=name,
-        help=COMMANDS[f"key {name}"],
-        help_epilogue=ending(f"key {name}"),
+        _command,
+        name=_name,
+        help=COMMANDS[f"key {_name}"],
+        help_epilogue=ending(f"key {_name}"),
     )
