@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 import pytest
-from cli_process import account, emulating, run
+from cli_process import account, emulating
 
 from seedance_async.cli import debugging
 from seedance_async.cli.app import run as command
@@ -38,24 +38,32 @@ def test_an_error_that_nobody_foresaw_is_a_line_unless_asked_for_more(
     assert "What was paid for is in the journal." in told
 
 
-def test_debug_shows_each_call_and_never_a_key_a_prompt_or_a_signature(tmp_path: Path) -> None:
+def test_debug_shows_each_call_and_never_a_key_a_prompt_or_a_signature(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def told(*more: str) -> tuple[int, str]:
+        code = command(["generate", "a secret cat", *OPTIONS, *more])
+        return code, capsys.readouterr().err
+
     with emulating(speed=1000, api_key=SECRET) as emulator:
-        words = ("generate", "a secret cat", *OPTIONS, "--debug")
-        ran = run(*words, cwd=tmp_path, env=account(emulator))
-        quiet = run(*words[:-1], cwd=tmp_path, env=account(emulator))
-        refused = run(*words, cwd=tmp_path, env={**account(emulator), "SEEDANCE_API_KEY": "wrong1"})
-    assert (ran.returncode, quiet.returncode, refused.returncode) == (0, 0, 3), ran.stderr
-    assert "debug seedance_async.cli: POST " in ran.stderr
-    assert "/v1/kyyvideo2/videos: 200 in " in ran.stderr
-    assert "seedance_async.cli: GET " in ran.stderr
-    assert "debug" not in quiet.stderr
-    assert "Traceback" in refused.stderr
-    assert "AuthenticationError" in refused.stderr
-    for told in (ran.stderr, refused.stderr):
-        assert SECRET not in told
-        assert "wrong1" not in told
-        assert "secret cat" not in told
-        assert "sig" not in told.replace("signal", "")
+        for name, value in account(emulator).items():
+            monkeypatch.setenv(name, value)
+        made, quiet = told("--debug"), told()
+        monkeypatch.setenv("SEEDANCE_API_KEY", "wrong1")
+        refused = told("--debug")
+    assert (made[0], quiet[0], refused[0]) == (0, 0, 3), made[1]
+    assert "debug seedance_async.cli: POST " in made[1]
+    assert "/v1/kyyvideo2/videos: 200 in " in made[1]
+    assert ".mp4?*** 200 in " in made[1]
+    assert "debug" not in quiet[1]
+    assert "Traceback" in refused[1]
+    assert "AuthenticationError" in refused[1]
+    for said in (made[1], refused[1]):
+        assert SECRET not in said
+        assert "wrong1" not in said
+        assert "secret cat" not in said
 
 
 def test_a_broken_option_has_its_traceback_only_with_debug(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_process import UUID, emulating, run
+from cli_process import emulating, run
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from seedance_async.cli import config, keys
 from seedance_async.cli.app import run as command
@@ -126,7 +129,9 @@ WRONG = [
     ("profiles = 1", "profiles must be a table: [profiles]"),
     ("profiles.a = 1", "profiles.a must be a table: [profiles.a]"),
     ("default_profile = 'b'\n[profiles.a]", "default_profile: there is no profile 'b'"),
-    ("default_profile = 1", "default_profile: there is no profile 1"),
+    ("default_profile = [1]", "default_profile must be the name of a profile"),
+    ("x = " + "[" * 100_000, "is no TOML that could be read"),
+    ("\0", "is no TOML at line 1, column 1"),
     ("[profiles.a]\nkey = sk-123456", "is no TOML at line 2"),
     ("[profiles.a", "is no TOML at"),
 ]
@@ -144,6 +149,37 @@ def test_a_file_that_is_not_understood_wholly_is_not_used(
     assert "sk-123456" not in told
 
 
+_VALUES = st.sampled_from(
+    [
+        *("''", "'a'", "'s3://b'", "'https://x.example'", "0", "-1", "7", "0.5", "nan", "true"),
+        *("false", "[]", "['a']", "{}", "{ a = 1 }", "1979-05-27", '"\\n"', "'a/b'"),
+    ]
+)
+_NAMES = st.sampled_from([*config._FIELDS, "api_key", "other", '"a b"'])
+_TABLES = st.sampled_from(["[defaults]", "[profiles.a]", '[profiles."b c"]', "[[profiles]]", "[x]"])
+
+
+@given(st.lists(st.tuples(_TABLES, st.dictionaries(_NAMES, _VALUES, max_size=4)), max_size=3))
+@settings(max_examples=150)
+def test_whatever_stands_in_the_file_is_taken_or_told_of_with_its_name(
+    tables: list[tuple[str, dict[str, str]]],
+) -> None:
+    lines = (
+        "\n".join([head, *(f"{name} = {value}" for name, value in fields.items())])
+        for head, fields in tables
+    )
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        file = Path(folder) / "c.toml"
+        file.write_text("\n".join(lines))
+        patch.setenv("SEEDANCE_CONFIG", str(file))
+        told, most = f"{file}: ", 1
+        try:
+            most = config.profile().max_in_flight or 1
+        except CannotStart as error:
+            told = str(error)
+        assert (told.startswith(f"{file}: "), most >= 1) == (True, True)
+
+
 @pytest.mark.parametrize("words", [("--profile", "wrok", "jobs"), ("jobs", "--profile=wrok")])
 def test_a_profile_that_is_not_there_has_a_neighbour(
     write: Write, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
@@ -156,25 +192,30 @@ def test_a_profile_that_is_not_there_has_a_neighbour(
     assert "names /no/such/file, which is not there" in capsys.readouterr().err
 
 
-def test_a_key_file_is_read_from_beside_the_config_and_should_be_one_s_own(tmp_path: Path) -> None:
+def test_a_key_file_is_read_from_beside_the_config_and_should_be_one_s_own(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def status() -> str:
+        assert command(["status", UNKNOWN, "--profile", "e"]) in (1, 2)
+        told = capsys.readouterr()
+        return told.out + told.err
+
+    file = tmp_path / "my.key"
     with emulating(speed=1000) as emulator:
-        (tmp_path / "config.toml").write_text(
-            f"[profiles.e]\nkey_file = 'my.key'\nbase_url = '{emulator.base_url}'\n"
+        write(
+            f"[profiles.e]\nkey_file = 'my.key'\nbase_url = '{emulator.base_url}'\n",
+            SEEDANCE_API_KEY="wrong",
         )
-        env = {"SEEDANCE_CONFIG": str(tmp_path / "config.toml"), "SEEDANCE_API_KEY": "wrong"}
-        words = ("generate", "a cat", "--profile", "e", "--duration", "4")
-        assert "my.key cannot be read" in run(*words, cwd=tmp_path, env=env).stderr
-        (tmp_path / "my.key").write_text(f"{emulator.api_key}\n")
-        (tmp_path / "my.key").chmod(0o644)
-        careless = run(*words, cwd=tmp_path, env=env)
-        assert (careless.returncode, bool(UUID.search(careless.stdout))) == (0, True)
-        assert re.search(
-            r"warning: others can read the key in .*my.key: chmod 600", careless.stderr
-        )
-        (tmp_path / "my.key").chmod(0o600)
-        assert "warning" not in run(*words, cwd=tmp_path, env=env).stderr
-        (tmp_path / "my.key").write_text(" \n")
-        assert "my.key is empty" in run(*words, cwd=tmp_path, env=env).stderr
+        assert "my.key cannot be read: No such file" in status()
+        file.write_text(f"{emulator.api_key}\n")
+        file.chmod(0o644)
+        told = status()
+        assert "there is no such task" in told
+        assert re.search(r"warning: others can read the key in .*my.key: chmod 600", told)
+        file.chmod(0o600)
+        assert "warning" not in status()
+        file.write_text(" \n")
+        assert "my.key is empty" in status()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
@@ -142,9 +143,10 @@ def read() -> Config:
         raise CannotStart(f"{file}: cannot be read: {reason}") from error
     try:
         return _checked(file, tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         # Not its words: in some versions they quote the line, which may have a key in it.
-        where = str(error).rpartition("(")[2].rstrip(")")
+        found = re.search(r"at (line \d+, column \d+|end of document)", str(error))
+        where = found[0] if found else "that could be read"
         raise CannotStart(f"{file}: is no TOML {where}") from None
 
 
@@ -159,6 +161,8 @@ def _checked(file: Path, raw: Mapping[str, Any]) -> Config:
             raise CannotStart(f"{file}: profiles.{name} must be a table: [profiles.{name}]")
         profiles[name] = _read(file, name, fields)
     default = raw.get("default_profile")
+    if default is not None and not isinstance(default, str):
+        raise CannotStart(f"{file}: default_profile must be the name of a profile")
     config = Config(
         file=file,
         exists=True,
@@ -167,7 +171,7 @@ def _checked(file: Path, raw: Mapping[str, Any]) -> Config:
         profiles=profiles,
     )
     if default is not None and default not in profiles:
-        close = _close(str(default), profiles)
+        close = _close(default, profiles)
         raise CannotStart(f"{file}: default_profile: there is no profile {default!r}{close}")
     return config
 

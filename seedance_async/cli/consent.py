@@ -26,9 +26,9 @@ def given(terminal: Terminal, question: str, *, yes: bool) -> bool:
         return True
     if not sys.stdin.isatty() or terminal.console is None:
         raise CannotStart(f"{question}\nNobody is here to ask: say --yes")
-    terminal.say(f"{question} [y/N]")
     try:
         with _interruptible():
+            terminal.say(f"{question} [y/N]")
             answer = input()
     except EOFError:
         answer = ""
