@@ -12,10 +12,11 @@ from typing import NamedTuple
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 VENVS = HERE / ".venvs"
-OURS, DRIVER = "ours", "driver"
+OURS, COMMAND_LINE, DRIVER = "ours", "cli", "driver"
 # The versions that the survey of peers read and probed.
 PINS: dict[str, list[str]] = {
     OURS: [str(ROOT)],  # raw aiohttp too: the same aiohttp for all who use it
+    COMMAND_LINE: [f"{ROOT}[cli]"],
     "httpx": ["httpx==0.28.1"],
     "openai": ["openai==3.54.0"],
     "ark": ["volcengine-python-sdk[ark]==5.0.54"],

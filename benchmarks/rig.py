@@ -110,7 +110,7 @@ def start(program: str, environment: str, *args: object) -> subprocess.Popen[str
 
 def environ(environment: str) -> dict[str, str]:
     env = {name: text for name, text in os.environ.items() if not name.startswith("PYTHON")}
-    if environment == environments.OURS:
+    if environment in (environments.OURS, environments.COMMAND_LINE):
         env["PYTHONPATH"] = str(tree)  # as it is now, not as it was installed
     return env
 

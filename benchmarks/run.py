@@ -18,7 +18,7 @@ import environments
 import report
 import rig
 
-SECTIONS = ("cpu", "memory", "lateness", "stalls", "weight")
+SECTIONS = ("cpu", "memory", "lateness", "stalls", "weight", "starting")
 DOCS = environments.ROOT / "docs" / "benchmarks"
 
 

@@ -15,9 +15,10 @@ copyright = "the seedance-async authors; MIT licence"
 version = release = seedance_async.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "from_source"]
+extensions += ["from_command_line"]
 exclude_patterns = ["_build", "changes", "examples"]
 
-myst_enable_extensions = ["attrs_inline", "colon_fence"]
+myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
@@ -40,6 +41,8 @@ nitpick_ignore_regex = [
     # A bug of the library if it is ever raised: not public.
     (r"py:exc", r"IllegalMove"),
 ]
+
+man_pages = [("guide/cli-reference", "seedance", "make videos with Seedance 2.0", author, 1)]
 
 html_theme = "furo"
 html_title = "seedance-async"

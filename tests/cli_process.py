@@ -27,7 +27,8 @@ UUID = re.compile(r"video_[0-9a-f-]{36}")
 
 def environment(**variables: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if "SEEDANCE" not in name}
-    return {**kept, "FORCE_COLOR": "1", **variables}
+    # Whoever runs the tests may have a config file of their own.
+    return {**kept, "SEEDANCE_CONFIG": os.devnull, "FORCE_COLOR": "1", **variables}
 
 
 def run(*args: str, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:

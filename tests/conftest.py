@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,9 @@ def sqlite_takes_real_time() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def no_account(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test may meet a real account by the environment."""
+    """No test may meet a real account by the environment or the config file."""
+    monkeypatch.delenv("SEEDANCE_PROFILE", raising=False)
+    monkeypatch.setenv("SEEDANCE_CONFIG", os.devnull)
     monkeypatch.delenv("SEEDANCE_API_KEY", raising=False)
     monkeypatch.delenv("SEEDANCE_BASE_URL", raising=False)
 

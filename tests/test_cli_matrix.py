@@ -16,6 +16,7 @@ from conftest import Told
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seedance_async.cli import asked as asked_for
 from seedance_async.cli import matrix
 from seedance_async.cli.exits import CannotStart
 from seedance_async.cli.joboptions import JobOptions
@@ -28,7 +29,7 @@ MODELS = "model=seedance_2_0_pro,seedance_2_0_fast_pro"
 
 
 def asked(*, set_: list[str] | None = None, matrix: list[str] | None = None) -> Asked:
-    return JobOptions(set_=set_, matrix=matrix).asked()
+    return asked_for.read(JobOptions(set_=set_, matrix=matrix))
 
 
 def read(path: Path, *rows: dict[str, Any], **options: Any) -> Manifest:
@@ -76,7 +77,7 @@ def test_options_are_read_as_cells_of_a_table_are() -> None:
 )
 def test_options_that_cannot_be_used(option: str, given: list[str], says: str) -> None:
     with pytest.raises(CannotStart, match=says):
-        JobOptions(**{option: given}).asked()
+        asked_for.read(JobOptions(**{option: given}))
 
 
 def test_a_jobs_own_field_wins_in_either_spelling(tmp_path: Path) -> None:

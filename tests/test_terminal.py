@@ -190,7 +190,7 @@ def test_a_person_is_asked_before_much_is_sent(screen: Screen, answer: str, sent
         picture = screen.ended()
         assert len(emulator.accepted_ids) == sent
     assert "Send 21 videos, 84 s of video? [y/N]" in picture
-    assert ("stopped: nothing was sent" in picture) is (answer == "n")
+    assert ("nothing was done" in picture) is (answer == "n")
 
 
 def test_the_live_view_shows_where_everything_stands(screen: Screen) -> None:

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from seedance_async.cli import exits, folder, journals, manifest
-from seedance_async.cli.complaints import complain
+from seedance_async.cli import exits
+from seedance_async.cli.bounds import Bounds
 from seedance_async.cli.joboptions import JobOptions
-from seedance_async.cli.money import Bounds
 from seedance_async.cli.options import (
     WAIT_S,
     AsJson,
     Flag,
     HyphenFirst,
     OnUnknown,
+    Yes,
     check_max_in_flight,
     check_timeout,
 )
-from seedance_async.cli.order import Order
-from seedance_async.cli.rehearsal import Rehearsal
-from seedance_async.cli.run import Run
-from seedance_async.cli.service import Service
-from seedance_async.cli.terminal import Terminal
 from seedance_async.naming import DEFAULT_NAMES, NameTemplate
 
 _MANY = 20  # videos that a person is asked about; our choice
@@ -45,10 +39,8 @@ def batch(
     publish: str | None = None,
     review: Flag = False,
     dry_run: Flag = False,
-    yes: Annotated[bool, Parameter(name=("--yes", "-y"), negative="", show_default=False)] = False,
-    quiet: Annotated[
-        bool, Parameter(name=("--quiet", "-q"), negative="", show_default=False)
-    ] = False,
+    yes: Yes = False,
+    quiet: Annotated[Flag, Parameter(name=("--quiet", "-q"))] = False,
     as_json: AsJson = False,
     emulate: Flag = False,
     speed: float | None = None,
@@ -66,7 +58,8 @@ def batch(
     file_names
         How they are named, from {index}, {key}, {id} and {name}.
     max_in_flight
-        How many jobs may be at the provider at once; 20 if not given.
+        How many jobs may be at the provider at once; the profile's number or 20 if not
+        given.
     skip_invalid
         Send the valid jobs even if others are invalid.
     on_unknown
@@ -84,7 +77,8 @@ def batch(
     dry_run
         Tell what would be sent, skipped and taken up, and what it comes to; send and write nothing.
     yes
-        Do not ask; a person at a terminal is asked before more than 20 videos are sent.
+        Do not ask; a person at a terminal is asked before more than 20 videos are sent, or as
+        many as confirm_above of the profile says.
     quiet
         Show and say nothing as long as nothing wants a hand.
     as_json
@@ -94,6 +88,17 @@ def batch(
     speed
         With --emulate: how many times as fast as real; 60 if not given.
     """
+    # Not above: the help needs none of it, and must be quick; so in every command's module.
+    import asyncio
+
+    from seedance_async.cli import asked, config, folder, journals, manifest, money
+    from seedance_async.cli.complaints import complain
+    from seedance_async.cli.order import Order
+    from seedance_async.cli.rehearsal import Rehearsal
+    from seedance_async.cli.run import Run
+    from seedance_async.cli.service import Service
+    from seedance_async.cli.terminal import Terminal
+
     terminal = Terminal()
     service = Service.of(emulate, speed, publish=publish, review=review)
     check_max_in_flight(max_in_flight)
@@ -101,24 +106,24 @@ def batch(
     mixed = journals.check_unmixed(videos, emulated=emulate)
     placed = journals.place(journal, videos, emulated=emulate)
     journals.check_whole(journal, placed, videos)
-    bounds = bounds or Bounds()
+    bounds, profile = bounds or Bounds(), config.profile()
+    many = _MANY if profile.confirm_above is None else profile.confirm_above
     order = Order(
         out=videos,
         journal=placed,
-        max_in_flight=max_in_flight,
+        max_in_flight=profile.max_in_flight if max_in_flight is None else max_in_flight,
         timeout_s=check_timeout(timeout),
         file_names=_checked(file_names),
         on_unknown=on_unknown,
         skip_invalid=skip_invalid,
         media_root=None if jobs == manifest.STDIN else folder.at_home(jobs).parent,
-        budget=bounds.budget(),
-        prices=bounds.table(),
-        confirm_above=None if yes else _MANY,
+        budget=money.read_budget(bounds),
+        prices=money.needed_prices(bounds, profile.prices),
+        confirm_above=None if yes else many,
         as_json=as_json,
         quiet=quiet,
     )
-    asked = (given or JobOptions()).asked()
-    read = manifest.read(jobs, checks_hosts=service.checks_hosts, asked=asked)
+    read = manifest.read(jobs, checks_hosts=service.checks_hosts, asked=asked.read(given))
     if read.product:
         terminal.say(read.product)
     complain(read, terminal, skip_invalid=skip_invalid)

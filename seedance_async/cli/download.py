@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from seedance_async.cli import ids
 from seedance_async.cli.options import WAIT_S, From, TaskIds, check_timeout
-from seedance_async.cli.takeup import TakeUp
-from seedance_async.cli.target import Target
 
 
 def download(
@@ -24,6 +21,10 @@ def download(
     timeout
         Seconds to wait at the most for tasks that still run; they live on.
     """
+    from seedance_async.cli import ids
+    from seedance_async.cli.takeup import TakeUp
+    from seedance_async.cli.target import Target
+
     chosen = ids.chosen(task_ids, from_)
     return TakeUp(
         ids=chosen,

@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from seedance_async.cli import cells, document, fields, jsonl, prompts
 from seedance_async.cli.document import Document
+from seedance_async.cli.options import Format
 from seedance_async.cli.unusable import FileFault, Unreadable
-
-Format = Literal["jsonl", "json", "csv", "yaml", "toml", "text"]
 
 _BY_SUFFIX: Mapping[str, Format] = {
     ".csv": "csv",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from seedance_async.cli import exits, journals, publishing
-from seedance_async.cli.making import Making, Order, all_faults
+from seedance_async.cli import exits
 from seedance_async.cli.options import (
     WAIT_S,
     Flag,
@@ -18,11 +16,11 @@ from seedance_async.cli.options import (
     Repeated,
     check_timeout,
 )
-from seedance_async.cli.service import Service
-from seedance_async.cli.target import Target
-from seedance_async.cli.terminal import Terminal
-from seedance_async.errors import InvalidRequest
-from seedance_async.request import VideoRequest
+
+if TYPE_CHECKING:
+    from seedance_async.cli.service import Service
+    from seedance_async.cli.target import Target
+    from seedance_async.request import VideoRequest
 
 
 def generate(
@@ -98,6 +96,14 @@ def generate(
     speed
         With --emulate: how many times as fast as real; 60 if not given.
     """
+    import asyncio
+
+    from seedance_async.cli import journals
+    from seedance_async.cli.making import Making, Order
+    from seedance_async.cli.service import Service
+    from seedance_async.cli.target import Target
+    from seedance_async.cli.terminal import Terminal
+
     service = Service.of(emulate, speed, publish=publish, review=review)
     target = Target.of(out)
     _check_unmixed(target, out, emulated=emulate)
@@ -131,6 +137,8 @@ def generate(
 
 def _check_unmixed(target: Target, out: str | None, *, emulated: bool) -> None:
     """Keep test pictures and real videos apart, where the folder is the user's own choice."""
+    from seedance_async.cli import journals
+
     here, file = Path.cwd(), target.file
     if out is not None and target.folder.resolve() != here:
         journals.check_unmixed(target.folder, emulated=emulated)
@@ -146,6 +154,11 @@ def _checked(key: str | None) -> str | None:
 
 
 def _request(service: Service, **fields: Any) -> VideoRequest:
+    from seedance_async.cli import publishing
+    from seedance_async.cli.making import all_faults
+    from seedance_async.errors import InvalidRequest
+    from seedance_async.request import VideoRequest
+
     try:
         request = VideoRequest(**fields)
         request.check_submission(hosts=service.checks_hosts, takes_files=service.takes_files)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from seedance_async.cli import folder, starters
 from seedance_async.cli.exits import OK, CannotStart
 from seedance_async.cli.terminal import Terminal
 
@@ -18,6 +17,8 @@ def init(file: Path = Path("jobs.yaml"), /) -> int:
     file
         Where to; its ending tells the format: .yaml, .toml, .json, .jsonl, .csv or .txt.
     """
+    from seedance_async.cli import folder, starters
+
     path = folder.at_home(file)
     starter = starters.of(path.suffix.lower())
     if starter is None:

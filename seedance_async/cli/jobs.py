@@ -1,36 +1,27 @@
-"""``seedance jobs``: what the journal knows, listed, filtered, or one job with its history.
-
-Opens the journal for reading only, beside a batch that may be writing it.
-"""
+"""``seedance jobs`` and what is done to the jobs of a journal: the commands' words and options."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Literal
 
-import attrs
 from cyclopts import App, Parameter
 
-from seedance_async.cli import exits, jobrows, journals, settling
-from seedance_async.cli.commands import COMMANDS
-from seedance_async.cli.jobrows import Tally
-from seedance_async.cli.options import AsJson
-from seedance_async.cli.settle import close_keys, settle
-from seedance_async.cli.terminal import Terminal
-from seedance_async.errors import JournalError
-from seedance_async.journal import SqliteJournal
-from seedance_async.lifecycle import JobRecord, JobState
+from seedance_async.cli.commands import COMMANDS, ending
+from seedance_async.cli.options import AsJson, Flag, HyphenFirst, Yes
 
 Keys = Annotated[str, Parameter(name="KEY")]
-States = Annotated[list[JobState] | None, Parameter(name="--state", negative="")]
-_MAX_FITTING = 5
+#: Those of ``JobState``, whose import the help can do without.
+State = Literal["planned", "submitting", "submitted", "completed", "failed", "unknown"]
+States = Annotated[list[State] | None, Parameter(name="--state", negative="")]
 
 
 def jobs(
-    *keys: Keys, state: States = None, journal: str | None = None, as_json: AsJson = False
+    *keys: Keys,
+    state: States = None,
+    follow: Flag = False,
+    journal: str | None = None,
+    as_json: AsJson = False,
 ) -> int:
     """Show what the journal knows of jobs.
 
@@ -40,111 +31,162 @@ def jobs(
         The jobs' keys, the ids of their tasks, or beginnings of either: all about each.
     state
         Only jobs in this state; may be repeated.
+    follow
+        Show a run in another process live, until it has ended or Ctrl-C.
     journal
         The journal, or its folder; if not given, the one here or in the only folder that has one.
     as_json
         Print one JSON object a line.
     """
-    shown = _Shown(journals.find(journal), frozenset(state or ()), as_json, Terminal())
-    return asyncio.run(shown.all(keys))
+    import asyncio
+
+    from seedance_async.cli import journals
+    from seedance_async.cli.following import follow as follow_run
+    from seedance_async.cli.listing import Listing
+    from seedance_async.cli.terminal import Terminal
+    from seedance_async.lifecycle import JobState
+
+    if follow:
+        return follow_run(journals.find(journal), keys, state or (), as_json=as_json)
+    states = frozenset(map(JobState, state or ()))
+    return asyncio.run(Listing(journals.find(journal), states, as_json, Terminal()).all(keys))
 
 
-@attrs.frozen
-class _Shown:
-    path: Path
-    states: frozenset[JobState]
-    as_json: bool
-    terminal: Terminal
+def settle(
+    key: Annotated[str, HyphenFirst],
+    /,
+    *,
+    task_id: str | None = None,
+    asset_id: str | None = None,
+    not_created: Flag = False,
+    journal: str | None = None,
+) -> int:
+    """Say what became of an unknown job, or of the unknown registration of an asset.
 
-    async def all(self, keys: Sequence[str]) -> int:
-        try:
-            async with SqliteJournal(self.path, read_only=True) as journal:
-                if not keys:
-                    return await self._list(journal)
-                return max([await self._one(journal, key) for key in keys])
-        except JournalError as error:
-            raise exits.CannotStart(error.message) from error
+    Parameters
+    ----------
+    key
+        The job's key; that of a registration begins with asset:
+    task_id
+        The id of its task, as the provider's billing has it: it is waited for, not sent again.
+    asset_id
+        The id of the asset, for a registration.
+    not_created
+        There is none: it is sent again by the next run.
+    journal
+        The journal, or its folder; if not given, the one here or in the only folder that has one.
+    """
+    from seedance_async.cli.settle import settled
 
-    async def _list(self, journal: SqliteJournal) -> int:
-        tally, shown = Tally(), list[JobRecord]()
-        async for record in journal.records():
-            tally.add(record)
-            if self.states and record.state not in self.states:
-                continue
-            if self.as_json:
-                self.terminal.give(json.dumps(jobrows.spelled(record)))
-            else:
-                shown.append(record)
-        for line in jobrows.aligned(await self._rows(shown), self.terminal.width):
-            self.terminal.give(line)
-        if self.states and not shown and not self.as_json:
-            self.terminal.say("none in this state")
-        self.terminal.say(f"{tally.told()} in {self.path}")
-        if tally.unknown and (not self.states or JobState.UNKNOWN in self.states):
-            self._say_how_to_settle(tally.unknown)
-        return exits.OK
-
-    async def _rows(self, records: Sequence[JobRecord]) -> list[jobrows.Row]:
-        missing = await asyncio.to_thread(self._missing, records)
-        marked = zip(map(jobrows.row, records), missing, strict=True)
-        return [(*row[:4], f"{row[4]} (missing)") if gone else row for row, gone in marked]
-
-    def _missing(self, records: Sequence[JobRecord]) -> list[bool]:
-        return [jobrows.is_missing(record, self.path.parent) for record in records]
-
-    def _say_how_to_settle(self, unknown: Sequence[str]) -> None:
-        self.terminal.say("Unknown jobs may have been paid for.", style="bold red")
-        for line in settling.how(unknown, self.path):
-            self.terminal.say(line)
-
-    async def _one(self, journal: SqliteJournal, key: str) -> int:
-        found = await _found(journal, key)
-        if len(found) > 1:
-            keys = ", ".join(one.key for one in found[:_MAX_FITTING])
-            more = ", ..." if len(found) > _MAX_FITTING else ""
-            self.terminal.say(f"{len(found)} jobs begin with {key}: {keys}{more}", style="red")
-            return exits.SOME_FAILED
-        if not found:
-            close = await close_keys(journal, key)
-            self.terminal.say(f"there is no job {key} in {self.path}{close}", style="red")
-            return exits.SOME_FAILED
-        (record,) = found
-        if self.states and record.state not in self.states:
-            return exits.OK
-        history = await journal.history(record.key)
-        if self.as_json:
-            self.terminal.give(json.dumps(jobrows.spelled(record, history)))
-            return exits.OK
-        (missing,) = await asyncio.to_thread(self._missing, [record])
-        for line in jobrows.whole(record, history, missing=missing):
-            self.terminal.give(line)
-        if record.state is JobState.UNKNOWN:
-            self._say_how_to_settle([record.key])
-        return exits.OK
+    return settled(
+        key, task_id=task_id, asset_id=asset_id, not_created=not_created, journal=journal
+    )
 
 
-async def _found(journal: SqliteJournal, key: str) -> list[JobRecord]:
-    """Give the job of a key or of a task's id, or all jobs whose key or id begins so."""
-    record = await journal.get(key) or await journal.by_task(key)
-    if record is not None:
-        return [record]
-    named = [record async for record in journal.records() if _begins(record, key)]
-    return named if key else []
+def retry(*keys: Keys, failed: Flag = False, journal: str | None = None) -> int:
+    """Let failed jobs be made anew by the next run.
+
+    Parameters
+    ----------
+    keys
+        The jobs' keys, or the ids of their tasks.
+    failed
+        All jobs that failed.
+    journal
+        The journal, or its folder; if not given, the one here or in the only folder that has one.
+    """
+    import asyncio
+
+    from seedance_async.cli import retrying
+
+    return asyncio.run(retrying.retry(keys, failed=failed, journal=journal))
 
 
-def _begins(record: JobRecord, words: str) -> bool:
-    return record.key.startswith(words) or (record.task_id or "").startswith(words)
+def forget(
+    *keys: Keys,
+    state: States = None,
+    older_than: str | None = None,
+    yes: Yes = False,
+    journal: str | None = None,
+) -> int:
+    """Drop the records of jobs.
 
+    Parameters
+    ----------
+    keys
+        The jobs' keys, or the ids of their tasks.
+    state
+        All jobs in this state; may be repeated.
+    older_than
+        Jobs that have not changed for so long, such as 30d, 12h, 90m or 2w; without KEYs and
+        --state only those that completed or failed.
+    yes
+        Do not ask.
+    journal
+        The journal, or its folder; if not given, the one here or in the only folder that has one.
+    """
+    import asyncio
+    import datetime as dt
+
+    from seedance_async.cli import forgetting
+    from seedance_async.lifecycle import JobState
+
+    age = forgetting.age(older_than)
+    which = forgetting.Which(
+        keys=keys,
+        states=frozenset(map(JobState, state or ())),
+        before=None if age is None else dt.datetime.now(dt.UTC) - age,
+    )
+    return asyncio.run(forgetting.forget(which, journal=journal, yes=yes))
+
+
+def export(
+    *,
+    format_: Annotated[Literal["csv", "jsonl"] | None, Parameter(name="--format")] = None,
+    out: str | None = None,
+    journal: str | None = None,
+) -> int:
+    """Write all records as a table or as JSON lines.
+
+    Parameters
+    ----------
+    format_
+        If not given, jsonl for a file of that suffix, else csv.
+    out
+        The file, which is replaced; stdout if not given.
+    journal
+        The journal, or its folder; if not given, the one here or in the only folder that has one.
+    """
+    import asyncio
+
+    from seedance_async.cli import exporting
+
+    return asyncio.run(exporting.export(format_, out, journal))
+
+
+# The help's first line where cyclopts would have it say ARGS.
+_USAGE = {
+    f"jobs {name}": f"Usage: seedance jobs {name} [KEY...] [OPTIONS]"
+    for name in ("retry", "forget")
+}
 
 app: App = App(
     name="jobs",
     help=COMMANDS["jobs"],
     help_format="plaintext",
-    usage="Usage: seedance jobs [KEY...] [OPTIONS]\n       seedance jobs settle KEY [OPTIONS]",
-    help_epilogue=exits.table("jobs"),
+    usage="Usage: seedance jobs [KEY...] [OPTIONS]\n       seedance jobs COMMAND",
+    help_epilogue=ending("jobs"),
     result_action="return_value",
     print_error=False,
     exit_on_error=False,
 )
 app.default(jobs)
-app.command(settle, help=COMMANDS["jobs settle"], help_epilogue=exits.table("jobs settle"))
+_COMMANDS: tuple[Callable[..., int], ...] = (settle, retry, forget, export)
+for _place, _command in enumerate(_COMMANDS):
+    app.command(
+        _command,
+        help=COMMANDS[f"jobs {_command.__name__}"],
+        sort_key=_place,
+        usage=_USAGE.get(f"jobs {_command.__name__}"),
+        help_epilogue=ending(f"jobs {_command.__name__}"),
+    )

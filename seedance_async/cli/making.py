@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 import attrs
 
-from seedance_async.cli import clash, exits, folder, gone, past, settling, trouble
+from seedance_async.cli import clash, debugging, exits, folder, gone, past, settling, trouble
 from seedance_async.cli.interrupt import stoppable, stopping
 from seedance_async.cli.options import OnUnknown
 from seedance_async.cli.progress import SingleProgress
@@ -155,6 +155,7 @@ class Making:
         except InvalidRequest as invalid:
             raise exits.CannotStart(all_faults(invalid)) from invalid
         except SeedanceError as error:
+            debugging.note(error)
             await self._explain(error, journal)
             refused = isinstance(error, AuthenticationError | InsufficientBalance)
             return exits.REFUSED if refused and error.task_id is None else exits.SOME_FAILED

@@ -18,7 +18,7 @@ import attrs
 from seedance_async import rules
 from seedance_async.cli import fields, folder, formats, matrix
 from seedance_async.cli.document import Document
-from seedance_async.cli.formats import Format
+from seedance_async.cli.options import Format
 from seedance_async.cli.unusable import FileFault, Unreadable, Unusable, cut
 from seedance_async.errors import InvalidRequest, Violation
 from seedance_async.request import Job

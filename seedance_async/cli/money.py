@@ -1,4 +1,4 @@
-"""What things come to, as people read it; and the options that bound it."""
+"""What things come to, as people read it; budgets and prices, as they are given."""
 
 from __future__ import annotations
 
@@ -6,74 +6,48 @@ import tomllib
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
-
-import attrs
-from cyclopts import Parameter
+from typing import Any
 
 from seedance_async.budget import Budget, Expense, PriceTable, Spread
 from seedance_async.cli import folder
+from seedance_async.cli.bounds import Bounds
 from seedance_async.cli.exits import CannotStart
 
 _THOUSAND, _MILLION = 1_000, 1_000_000
 _EXACT_BELOW = 10_000  # tokens that are spelled with all their digits
 
 
-@Parameter(name="*")
-@attrs.frozen(kw_only=True)
-class Bounds:
-    """The most that a run may come to.
+def read_budget(bounds: Bounds) -> Budget:
+    """Read the bounds that were given.
 
-    Parameters
-    ----------
-    max_videos
-        Send no more than so many videos, with those of earlier runs of the same jobs.
-    max_video_seconds
-        Send no more than so many seconds of video, likewise.
-    max_tokens
-        Stop before more tokens are billed, likewise; learned from the videos that were made.
-    max_cost
-        Stop before it costs more, likewise; needs prices.
-    prices
-        A TOML file of what the models cost: a table for each model, with one or more of
-        per_video, per_second, per_million_tokens, and a currency.
+    Raises:
+        CannotStart: One of them is no such number.
     """
+    try:
+        return Budget(
+            max_videos=bounds.max_videos,
+            max_video_seconds=bounds.max_video_seconds,
+            max_tokens=bounds.max_tokens,
+            max_cost=bounds.max_cost,
+        )
+    except ValueError as error:
+        raise CannotStart(f"budget: {error}") from error
 
-    max_videos: int | None = None
-    max_video_seconds: float | None = None
-    max_tokens: int | None = None
-    max_cost: str | None = None
-    prices: Annotated[Path | None, Parameter(name="--prices")] = None
 
-    def budget(self) -> Budget:
-        """Read the bounds.
+def needed_prices(bounds: Bounds, usual: Any = None) -> PriceTable | None:
+    """Read the prices that were given.
 
-        Raises:
-            CannotStart: One of them is no such number.
-        """
-        try:
-            return Budget(
-                max_videos=self.max_videos,
-                max_video_seconds=self.max_video_seconds,
-                max_tokens=self.max_tokens,
-                max_cost=self.max_cost,
-            )
-        except ValueError as error:
-            raise CannotStart(f"budget: {error}") from error
+    Args:
+        bounds: The options.
+        usual: A table of them for where no file was named.
 
-    def table(self, usual: Any = None) -> PriceTable | None:
-        """Read the prices.
-
-        Args:
-            usual: A table of them for where no file was named.
-
-        Raises:
-            CannotStart: They cannot be read, or there are none and they are needed.
-        """
-        if self.prices is None and usual is None and self.max_cost is not None:
-            what = "--max-cost needs --prices FILE: no prices are public, so none are known here"
-            raise CannotStart(what)
-        return read_prices(self.prices, usual)
+    Raises:
+        CannotStart: They cannot be read, or there are none and they are needed.
+    """
+    if bounds.prices is None and not usual and bounds.max_cost is not None:
+        what = "--max-cost needs --prices FILE: no prices are public, so none are known here"
+        raise CannotStart(what)
+    return read_prices(bounds.prices, usual or None)
 
 
 def read_prices(path: Path | None, usual: Any = None) -> PriceTable | None:

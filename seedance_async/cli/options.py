@@ -28,10 +28,16 @@ TaskIds = Annotated[str, Parameter(name="ID")]
 From = Annotated[Path | None, Parameter(name="--from")]
 #: Whether a program reads what is printed.
 AsJson = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
+#: Whether what would be asked is answered already.
+Yes = Annotated[Flag, Parameter(name=("--yes", "-y"))]
+#: How a file of jobs is read.
+Format = Literal["jsonl", "json", "csv", "yaml", "toml", "text"]
 #: What becomes of jobs of which an earlier run does not know whether they were accepted.
 OnUnknown = Literal["leave", "resubmit"]
 #: Ten times the longest published estimate and more, as the library's own default.
 WAIT_S = 3600.0
+#: Emulated seconds in a real one.
+DEFAULT_SPEED = 60.0
 
 
 def check_timeout(timeout_s: float) -> float:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 #: What ``--publish`` takes besides a bucket.
 EMULATOR = "emulator"
 _OWN_WORDS = "give the session a publisher"
-_OUR_WORDS = "say where to publish it with --publish"
+#: What is said where a local file has nowhere to go.
+OUR_WORDS = "say where to publish it with --publish"
 
 
 def check(publish: str | None, *, review: bool, emulate: bool) -> None:
@@ -68,6 +69,6 @@ def _bucket(url: str) -> Publisher:
 def in_our_words(faults: Iterable[Violation]) -> tuple[Violation, ...]:
     """Name the option where a fault names the session's argument."""
     return tuple(
-        attrs.evolve(fault, message=fault.message.replace(_OWN_WORDS, _OUR_WORDS))
+        attrs.evolve(fault, message=fault.message.replace(_OWN_WORDS, OUR_WORDS))
         for fault in faults
     )

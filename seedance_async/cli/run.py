@@ -13,7 +13,7 @@ import anyio
 import attrs
 
 from seedance_async.budget import Expense
-from seedance_async.cli import exits, files, folder, money, past, rest, results, trouble
+from seedance_async.cli import consent, exits, files, folder, money, past, rest, results, trouble
 from seedance_async.cli.complaints import complain
 from seedance_async.cli.feed import Feed
 from seedance_async.cli.interrupt import Stop, stoppable, stopping
@@ -82,7 +82,6 @@ class Run:
                     return exits.interrupted(early)
                 outlook = await self._look_ahead(journal)
                 if not self._is_agreed(outlook):
-                    self.terminal.say("stopped: nothing was sent")
                     return exits.USAGE
                 with self._results() as file:
                     self._say_start(outlook)
@@ -140,9 +139,10 @@ class Run:
     def _is_agreed(self, outlook: Outlook) -> bool:
         """Ask a person at the terminal before much is sent."""
         above = self.order.confirm_above
-        if above is None or outlook.to_send <= above or self.service.emulate:
+        is_much = above is not None and outlook.to_send > above and not self.service.emulate
+        if not is_much or not self.terminal.is_attended:
             return True
-        return self.terminal.agrees(f"Send {outlook.summed()}?")
+        return consent.given(self.terminal, f"Send {outlook.summed()}?", yes=False)
 
     def _drain(self, session: SeedanceSession) -> bool:
         """Send nothing more; whether there is anything that is brought to its end."""

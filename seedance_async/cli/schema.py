@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
-from seedance_async import schema as schemas
 from seedance_async.cli.options import Flag
-from seedance_async.cli.terminal import Terminal
 
 
 def schema(*, manifest: Flag = False) -> int:
@@ -17,6 +13,11 @@ def schema(*, manifest: Flag = False) -> int:
     manifest
         Print that of a whole JSON, YAML or TOML file instead.
     """
+    import json
+
+    from seedance_async import schema as schemas
+    from seedance_async.cli.terminal import Terminal
+
     shown = schemas.manifest_schema() if manifest else schemas.job_schema()
     Terminal().give(json.dumps(shown, indent=2))
     return 0

@@ -5,19 +5,23 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 import seedance_async
 from seedance_async.account import Account, address
 from seedance_async.budget import Budget, PriceTable
-from seedance_async.cli import folder, publishing, trouble
+from seedance_async.cli import config, debugging, folder, keys, publishing, trouble
 from seedance_async.cli.exits import CannotStart
+from seedance_async.cli.options import DEFAULT_SPEED
+from seedance_async.cli.terminal import Terminal
 from seedance_async.errors import AuthenticationError, JournalError
 from seedance_async.journal import SqliteJournal
+from seedance_async.wire import DEFAULT_BASE_URL
 
-DEFAULT_SPEED = 60.0
+if TYPE_CHECKING:
+    import aiohttp
 
 
 @attrs.frozen(kw_only=True)
@@ -55,6 +59,8 @@ class Service:
         """
         if speed is not None and not emulate:
             raise CannotStart("--speed goes only with --emulate: the provider has its own speed")
+        if publish is None:
+            publish = config.profile().publish
         publishing.check(publish, review=review, emulate=emulate)
         return cls(
             emulate=emulate,
@@ -64,6 +70,17 @@ class Service:
             publish=publishing.EMULATOR if emulate else publish,
             review=review,
         )
+
+    @classmethod
+    def at_provider(cls, publish: str | None) -> Service:
+        """Take the options of a command that has no emulator of its own.
+
+        Raises:
+            CannotStart: They cannot be used.
+        """
+        publish = config.profile().publish if publish is None else publish
+        publishing.check(publish, review=False, emulate=False)
+        return cls(publish=publish)
 
     @property
     def takes_files(self) -> bool:
@@ -79,7 +96,7 @@ class Service:
         if self.emulate:
             return True
         try:
-            return address()[1]
+            return address(_base_url(keys.source()))[1]
         except ValueError:  # the session says what is wrong with it
             return True
 
@@ -141,13 +158,23 @@ class Service:
     async def _made(
         self,
         stack: contextlib.AsyncExitStack,
+        *,
+        limits: seedance_async.Limits | None,
         **options: Any,
     ) -> seedance_async.SeedanceSession:
-        key, url = None, None
+        looked_at = "SEEDANCE_API_KEY"
         if self.emulate:
-            key, url = await self._emulated(stack)
+            key, url = await self.emulated(stack)
+        else:
+            source = keys.source()
+            looked_at, url = source.words, _base_url(source)
+            # Without a profile it is the library that looks into the environment.
+            key = "" if source.profile is None else source.key()
+            for warning in source.warnings():
+                Terminal().say(f"warning: {warning}", style="yellow")
         try:
             account = Account.of(key, url)
+            debugging.hide(account.api_key)
             publisher = self.publish and publishing.publisher_of(
                 self.publish, account.base_url, account.api_key, review=self.review
             )
@@ -155,19 +182,30 @@ class Service:
                 account.api_key,
                 base_url=account.base_url,
                 publisher=publisher or None,
+                limits=self._limits(limits),
+                http=await _traced(stack) if debugging.is_on() else None,
                 **options,
             )
         except AuthenticationError as error:
             # The library speaks of its own argument as well.
             wrong = error.message.partition(" or pass")[0]
-            where = "" if "SEEDANCE_API_KEY" in wrong else ": look at SEEDANCE_API_KEY"
+            where = "" if looked_at in wrong else f": look at {looked_at}"
             hint = ". --emulate needs no key" if self.may_emulate else ""
+            if not where and (profiles := config.read().profiles):
+                hint = f", or say --profile {' or '.join(profiles)}{hint}"
             raise CannotStart(f"{wrong}{where}{hint}") from error
         except ValueError as error:
             wrong = str(error).replace("base_url (or SEEDANCE_BASE_URL)", "SEEDANCE_BASE_URL")
             raise CannotStart(wrong) from error
 
-    async def _emulated(self, stack: contextlib.AsyncExitStack) -> tuple[str, str]:
+    def _limits(self, limits: seedance_async.Limits | None) -> seedance_async.Limits | None:
+        """Add what the profile says; an emulator has a clock of its own, and no such limit."""
+        rate = None if self.emulate else config.profile().creates_per_minute
+        if rate is None:
+            return limits
+        return attrs.evolve(limits or seedance_async.Limits(), creates_per_minute=rate)
+
+    async def emulated(self, stack: contextlib.AsyncExitStack) -> tuple[str, str]:
         """Start an emulator, and give its key and its address."""
         from seedance_async.emulator import Emulator  # noqa: PLC0415 -- aiohttp's server is heavy
 
@@ -177,6 +215,18 @@ class Service:
         except (ImportError, OSError, ValueError) as error:
             raise CannotStart(str(error)) from error
         return emulator.api_key, emulator.base_url
+
+
+def _base_url(source: keys.Source) -> str:
+    """Give a profile's address, where it has none the provider's own, and never another's."""
+    return source.base_url or DEFAULT_BASE_URL
+
+
+async def _traced(stack: contextlib.AsyncExitStack) -> aiohttp.ClientSession:
+    """Give an HTTP session that logs its calls."""
+    import aiohttp  # noqa: PLC0415 -- the module's other users may need none
+
+    return await stack.enter_async_context(aiohttp.ClientSession(trace_configs=debugging.traces()))
 
 
 @contextlib.asynccontextmanager

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import difflib
 import re
-from typing import Annotated
 
 from seedance_async.cli import exits, ids, journals, trouble
-from seedance_async.cli.options import Flag, HyphenFirst
 from seedance_async.cli.terminal import Terminal
 from seedance_async.errors import JournalError
 from seedance_async.journal import SqliteJournal
@@ -18,29 +16,13 @@ from seedance_async.lifecycle import JobRecord, JobState
 _ASSET = "asset:"
 
 
-def settle(
-    key: Annotated[str, HyphenFirst],
-    /,
-    *,
-    task_id: str | None = None,
-    asset_id: str | None = None,
-    not_created: Flag = False,
-    journal: str | None = None,
+def settled(
+    key: str, *, task_id: str | None, asset_id: str | None, not_created: bool, journal: str | None
 ) -> int:
-    """Say what became of an unknown job, or of the unknown registration of an asset.
+    """Write a person's word down, and give the exit code.
 
-    Parameters
-    ----------
-    key
-        The job's key; that of a registration begins with asset:
-    task_id
-        The id of its task, as the provider's billing has it: it is waited for, not sent again.
-    asset_id
-        The id of the asset, for a registration.
-    not_created
-        There is none: it is sent again by the next run.
-    journal
-        The journal, or its folder; if not given, the one here or in the only folder that has one.
+    Raises:
+        CannotStart: There is no such word, or no journal to write it to.
     """
     option, its_id = "--task-id", task_id
     if key.startswith(_ASSET):

@@ -2,25 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-import anyio
-
-from seedance_async.cli import exits, ids
-from seedance_async.cli.inorder import InOrder
-from seedance_async.cli.interrupt import stoppable
 from seedance_async.cli.options import AsJson, From, TaskIds
-from seedance_async.cli.service import Service
-from seedance_async.cli.takeup import LIMITS, NOTHING_OPEN, taken_up
-from seedance_async.cli.terminal import Terminal
-from seedance_async.cli.told import Told
-from seedance_async.errors import SeedanceError
-from seedance_async.results import OutcomeStatus
-
-if TYPE_CHECKING:
-    from seedance_async import VideoTask
 
 
 def status(*task_ids: TaskIds, from_: From = None, as_json: AsJson = False) -> int:
@@ -35,36 +17,10 @@ def status(*task_ids: TaskIds, from_: From = None, as_json: AsJson = False) -> i
     as_json
         Print one JSON object a line.
     """
-    return asyncio.run(_run(ids.chosen(task_ids, from_), as_json, Terminal()))
+    import asyncio
 
+    from seedance_async.cli import ids
+    from seedance_async.cli.asking import ask_all
+    from seedance_async.cli.terminal import Terminal
 
-async def _run(chosen: Sequence[str], as_json: bool, terminal: Terminal) -> int:
-    if not chosen:
-        terminal.say(NOTHING_OPEN)
-        return exits.OK
-    told: dict[int, Told] = {}
-    in_order = InOrder(terminal.give)
-
-    async def ask(index: int, task: VideoTask) -> None:
-        told[index] = await _asked(task)
-        in_order.put(index, told[index].spelled(as_json))
-
-    with stoppable(lambda: None) as stop:
-        async with Service().session(limits=LIMITS) as session:
-            tasks = taken_up(session, chosen)
-            with stop.work():
-                async with anyio.create_task_group() as group:
-                    for index, task in enumerate(tasks):
-                        group.start_soon(ask, index, task)
-            in_order.flush()
-    if stop.signum is not None:
-        return exits.interrupted(stop.signum)
-    all_made = all(one.status == OutcomeStatus.COMPLETED for one in told.values())
-    return exits.OK if all_made else exits.SOME_FAILED
-
-
-async def _asked(task: VideoTask) -> Told:
-    try:
-        return Told.of_state(await task.refresh())
-    except SeedanceError as error:
-        return Told.of_error(task.id, error)
+    return asyncio.run(ask_all(ids.chosen(task_ids, from_), as_json, Terminal()))

@@ -17,7 +17,7 @@ import anyio
 import attrs
 
 from seedance_async.admission import Limits
-from seedance_async.cli import exits, folder, gone, trouble
+from seedance_async.cli import debugging, exits, folder, gone, trouble
 from seedance_async.cli.board import ASKING
 from seedance_async.cli.inorder import InOrder
 from seedance_async.cli.interrupt import Stop, stoppable
@@ -134,6 +134,7 @@ class TakeUp:
                 video = await task.wait(self.timeout_s)
                 path = await self._fetched(video)
         except SeedanceError as exc:
+            debugging.note(exc)
             error = exc
         return Outcome(
             index=index,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import groupby
@@ -45,19 +44,10 @@ class Terminal:
             else:
                 self.console.print(Text(printable(text), style=style), soft_wrap=True)
 
-    def agrees(self, question: str) -> bool:
-        """Ask a person for a yes; whoever is no person at a terminal has said so already."""
-        if not (self.console is not None and sys.stdin.isatty()):
-            return True
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        try:
-            self.console.print(Text(f"{printable(question)} [y/N] ", style="bold"), end="")
-            return sys.stdin.readline().strip().lower() in ("y", "yes")
-        except (OSError, UnicodeError, KeyboardInterrupt):
-            self.say("")
-            return False
-        finally:
-            signal.signal(signal.SIGINT, before)
+    @property
+    def is_attended(self) -> bool:
+        """Whether a person is here who could answer."""
+        return self.console is not None and sys.stdin.isatty()
 
     def give(self, result: str) -> None:
         """Write a result for whatever reads stdout."""

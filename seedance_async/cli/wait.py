@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from seedance_async.cli import ids
 from seedance_async.cli.options import WAIT_S, AsJson, From, TaskIds, check_timeout
-from seedance_async.cli.takeup import TakeUp
-from seedance_async.cli.told import Told
 
 
 def wait(
@@ -24,6 +21,10 @@ def wait(
     as_json
         Print one JSON object a line.
     """
+    from seedance_async.cli import ids
+    from seedance_async.cli.takeup import TakeUp
+    from seedance_async.cli.told import Told
+
     return TakeUp(
         ids=ids.chosen(task_ids, from_),
         target=None,

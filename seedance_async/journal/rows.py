@@ -104,7 +104,15 @@ READ_PAGE = f"{READ} WHERE place > ? ORDER BY place LIMIT ?"
 FORGET = (
     "DELETE FROM moves WHERE place = (SELECT place FROM jobs WHERE key = ?)",
     "DELETE FROM jobs WHERE key = ?",
+    "DELETE FROM facts WHERE name = 'aside ' || ?",
 )
+RENAME = "UPDATE jobs SET key = ? WHERE key = ?"
+FORGET_LAST_MOVE = """
+    DELETE FROM moves WHERE place = (SELECT place FROM jobs WHERE key = ?1)
+        AND number = (SELECT max(number) FROM moves JOIN jobs USING (place) WHERE key = ?1)
+    """
+ADD_ASIDE = "INSERT INTO facts VALUES ('aside ' || ?, ?)"
+READ_ASIDE = "SELECT substr(name, 7) FROM facts WHERE name GLOB 'aside *'"
 READ_SERVICE = "SELECT value FROM facts WHERE name = 'service'"
 ADD_SERVICE = "INSERT INTO facts VALUES ('service', ?)"
 # Under names of their own, so that nothing that is kept can be taken for the service.
@@ -121,6 +129,17 @@ READ_PAGE_OF_MOVES = (
     f"SELECT place, {', '.join(_MOVE)} FROM moves"  # noqa: S608
     " WHERE place BETWEEN ? AND ? ORDER BY place, number"
 )
+READ_MOVES_SINCE = (
+    f"SELECT number, {', '.join(_MOVE)} FROM moves WHERE place = ? AND number > ? ORDER BY number"  # noqa: S608
+)
+# Of a job that is gone no row is left.
+COUNT_MOVES = "SELECT place, max(number) FROM moves GROUP BY place"
+READ_NAMES = "SELECT key, name FROM jobs WHERE place = ?"
+READ_STANDS = f"""
+    SELECT place, (SELECT max(number) FROM moves WHERE moves.place = jobs.place),
+        key, name, intended_at, changed_at, {", ".join(_MOVE[1:])}
+    FROM jobs ORDER BY place
+    """  # noqa: S608
 
 
 class Rows(list[tuple[Any, ...]]):
@@ -169,7 +188,7 @@ def read(row: Sequence[Any]) -> JobRecord:
     del fields["digest"]
     for name in _TIMES:
         if fields[name] is not None:
-            fields[name] = _moment(fields[name])
+            fields[name] = moment(fields[name])
     request = fields["request"] = _load_request(fields["request"])
     fields["task"] = _load_task(
         fields.pop("answer"), fields["task_id"], fields.pop("task_status"), request
@@ -181,7 +200,7 @@ def read(row: Sequence[Any]) -> JobRecord:
 def read_move(row: Sequence[Any]) -> Move:
     """Read a row of ``READ_MOVES``."""
     fields = dict(zip(_MOVE, row, strict=True))
-    return Move(**fields | {"at": _moment(fields["at"]), "state": JobState(fields["state"])})
+    return Move(**fields | {"at": moment(fields["at"]), "state": JobState(fields["state"])})
 
 
 def _answer(task: wire.TaskState | None) -> str | None:
@@ -204,7 +223,8 @@ def _unix(time: dt.datetime | None) -> float | None:
     return None if time is None else time.timestamp()
 
 
-def _moment(unix: float) -> dt.datetime:
+def moment(unix: float) -> dt.datetime:
+    """Read a time."""
     return dt.datetime.fromtimestamp(unix, dt.UTC)
 
 

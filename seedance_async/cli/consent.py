@@ -1,0 +1,47 @@
+"""Asking a person before something is gone."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+
+from seedance_async.cli.exits import CannotStart
+from seedance_async.cli.terminal import Terminal
+
+
+def given(terminal: Terminal, question: str, *, yes: bool) -> bool:
+    """Ask, and tell whether the answer is yes; an empty one is no.
+
+    Args:
+        terminal: Where the question is shown.
+        question: What is asked, with its question mark.
+        yes: Whether ``--yes`` has answered it already.
+
+    Raises:
+        CannotStart: There is nobody to ask.
+    """
+    if yes:
+        return True
+    if not terminal.is_attended:
+        raise CannotStart(f"{question}\nNobody is here to ask: say --yes")
+    try:
+        with _interruptible():
+            terminal.say(f"{question} [y/N]")
+            answer = input()
+    except EOFError:
+        answer = ""
+    if answer.strip().casefold() in ("y", "yes"):
+        return True
+    terminal.say("nothing was done")
+    return False
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end the block: an event loop would only take note of it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
