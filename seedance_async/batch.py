@@ -29,7 +29,7 @@ import attrs
 from anyio.abc import TaskGroup
 
 from seedance_async.agenda import Agenda
-from seedance_async.calls import Calls, OnUnknown, Taken, key_of
+from seedance_async.calls import Calls, OnUnknown, Taken, key_in_batch
 from seedance_async.download import is_disk_trouble, is_there, prepare_folder
 from seedance_async.errors import (
     BudgetExceeded,
@@ -370,15 +370,12 @@ class _Scheduler:
         self._agenda.put(entry.watch.due, entry)
 
     def _claim(self, job: Job) -> str:
-        if job.key is None:
-            digest = job.request.digest
-            self._plan.places[digest] += 1
-            return key_of(digest, self._plan.places[digest])
         if job.key in self._keys:
             message = "is the key of another job of this batch: give each job a key of its own"
             raise InvalidRequest([Violation("key.unique", "key", message)])
-        self._keys.add(job.key)
-        return job.key
+        if job.key is not None:
+            self._keys.add(job.key)
+        return key_in_batch(job, self._plan.places)
 
     async def _ask_all(self) -> None:
         while True:
@@ -548,16 +545,8 @@ def keys_of(source: Iterable[BatchItem], places: Mapping[str, int]) -> Iterator[
     """
     counted = Counter(places)
     for item in source:
-        try:
-            job = job_of(item)
-        except InvalidRequest:
-            continue
-        if job.key is not None:
-            yield job.key
-            continue
-        digest = job.request.digest
-        counted[digest] += 1
-        yield key_of(digest, counted[digest])
+        with contextlib.suppress(InvalidRequest):
+            yield key_in_batch(job_of(item), counted)
 
 
 def _status(entry: _Entry, error: SeedanceError | None) -> OutcomeStatus:

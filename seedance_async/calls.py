@@ -11,6 +11,7 @@ import datetime as dt
 import functools
 import logging
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from typing import Any, Literal, get_args
@@ -80,6 +81,15 @@ def check_on_unknown(on_unknown: str) -> None:
 def key_of(digest: str, place: object) -> str:
     """Make the key of a job that was given none, from its place among equal requests."""
     return f"{digest[:_KEY_DIGITS]}-{place}"
+
+
+def key_in_batch(job: Job, places: Counter[str]) -> str:
+    """Give a job's own key, or make one; *places* counts equal requests by their digests."""
+    if job.key is not None:
+        return job.key
+    digest = job.request.digest
+    places[digest] += 1
+    return key_of(digest, places[digest])
 
 
 @attrs.frozen(kw_only=True, eq=False)

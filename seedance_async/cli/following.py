@@ -18,15 +18,13 @@ from typing import Any
 
 import anyio
 import attrs
-from rich.cells import set_cell_size
-from rich.console import RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from seedance_async.cli import exits, journals, settling
+from seedance_async.cli import exits, frame, journals, settling
 from seedance_async.cli.board import FETCHING, OVER, SENDING, Running, oldest
 from seedance_async.cli.interrupt import stoppable
-from seedance_async.cli.terminal import Terminal, clock, count, one_line
+from seedance_async.cli.terminal import Terminal, count, one_line
 from seedance_async.errors import JournalError
 from seedance_async.journal import SqliteJournal
 from seedance_async.journal.changes import Change, Changes
@@ -37,12 +35,11 @@ _LOOK_S = 0.5  # between two looks at the file: what a person takes for at once;
 _WRITER_S = 2.0  # between two looks whether the run still lives
 _DRAW_S = 1.0  # as often as the clocks move
 _MAX_ROWS = 20
-_STATE_COLUMNS, _AGE_COLUMNS, _ECHO_COLUMNS = 12, 7, 5
+_ECHO_COLUMNS = 5
 _FRAME_ROWS = 4  # the bar, the counts, the last failure and the cursor's own line
 # A video of a run is fetched as soon as it is made; what is made and not fetched for longer is
 # left to whoever asked for it. Our choice.
 _FETCHED_WITHIN_S = 900.0
-_STYLES = {SENDING: "dim", "queued": "cyan", "processing": "blue", FETCHING: "green"}
 
 
 @attrs.define
@@ -209,20 +206,26 @@ class Following:
             with contextlib.suppress(OSError):  # the terminal was closed
                 live.update(self._frame(columns, rows), refresh=True)
 
-    def _frame(self, columns: int, rows: int) -> RenderableType:
-        # Lines by hand: a table of rich's takes ten times as long, second by second.
-        fitting = max(min(rows - _FRAME_ROWS, _MAX_ROWS), 0)
-        shown, more = oldest([one for _, one in self._running], fitting)
-        lines, now = [self._bar(columns), self._line(columns)], time.time()
-        for (key, _), job in zip(self._running, shown, strict=False):
-            state, age = one_line(job.state)[:_STATE_COLUMNS], clock(now - job.since)
-            tail = f" {state:<{_STATE_COLUMNS}} {age:>{_AGE_COLUMNS}}"
-            name = set_cell_size(one_line(self.standing.names[key]), max(columns - len(tail), 0))
-            style = _STYLES.get(job.state, "")
-            lines.append(Text.assemble(name, (tail, style), no_wrap=True, overflow="crop"))
+    def _frame(self, columns: int, rows: int) -> Text:
+        fitting, now, counts = max(min(rows - _FRAME_ROWS, _MAX_ROWS), 0), time.time(), self._counts
+        shown, more = oldest(self._running, fitting)
+        lines = [
+            frame.bar(self._ended, counts.total(), columns),
+            frame.Counts(
+                waiting=counts[JobState.PLANNED],
+                in_flight=len(self._running) - self._fetching,
+                fetching=self._fetching,
+                done=counts[JobState.COMPLETED] - self._fetching,
+                failed=counts[JobState.FAILED],
+                unknown=counts[JobState.UNKNOWN],
+            ).line(columns),
+        ]
+        for key, job in shown:
+            name = one_line(self.standing.names[key])
+            lines.append(frame.job(name, job.state, now - job.since, columns))
         if more and fitting:
-            lines.append(Text(f"... and {more} more", style="dim", no_wrap=True))
-        return Text("\n", no_wrap=True, overflow="crop").join(lines)
+            lines.append(frame.line(f"... and {more} more", columns, "dim"))
+        return frame.together(lines)
 
     @property
     def _ended(self) -> int:
@@ -232,28 +235,6 @@ class Following:
     @property
     def _fetching(self) -> int:
         return sum(job.state == FETCHING for _, job in self._running)
-
-    def _bar(self, columns: int) -> Text:
-        total = self._counts.total()
-        told = f" {self._ended}/{total}"
-        length = max(columns - len(told), 0)
-        done = length * self._ended // max(total, 1)
-        return Text.assemble(("━" * done, "green"), ("━" * (length - done), "dim"), told)
-
-    def _line(self, columns: int) -> Text:
-        counts, fetching = self._counts, self._fetching
-        fetched = f"{fetching} fetching, " if fetching else ""
-        in_flight = len(self._running) - fetching
-        failed, unknown = counts[JobState.FAILED], counts[JobState.UNKNOWN]
-        line = Text.assemble(
-            f"{counts[JobState.PLANNED]} waiting, {in_flight} in flight, {fetched}",
-            (f"{counts[JobState.COMPLETED] - fetching} done", "green"),
-            ", ",
-            (f"{failed} failed", "bold red" if failed else ""),
-            (f", {unknown} UNKNOWN", "bold red") if unknown else "",
-        )
-        line.truncate(columns, overflow="ellipsis")
-        return line
 
 
 def _under_way(move: Move, now: dt.datetime) -> str | None:

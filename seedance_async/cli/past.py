@@ -148,15 +148,8 @@ def _checked(lines: Iterable[Line], past: Past) -> Iterator[Line]:
 
 def _keys(lines: Iterable[Line]) -> Iterator[str | None]:
     """Give each job's key, made up as the batch makes it up."""
-    from seedance_async.calls import key_of  # noqa: PLC0415 -- brings in aiohttp
+    from seedance_async.calls import key_in_batch  # noqa: PLC0415 -- brings in aiohttp
 
     places: Counter[str] = Counter()
     for line in lines:
-        if line.job is None:
-            yield None
-        elif line.job.key is not None:
-            yield line.job.key
-        else:
-            digest = line.job.request.digest
-            places[digest] += 1
-            yield key_of(digest, places[digest])
+        yield None if line.job is None else key_in_batch(line.job, places)
