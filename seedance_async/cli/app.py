@@ -12,7 +12,7 @@ from typing import Annotated, Any, cast
 from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
 
 from seedance_async import __version__
-from seedance_async.cli import config, debugging, exits
+from seedance_async.cli import config, debugging, exits, invoked
 from seedance_async.cli.commands import COMMANDS, ending
 from seedance_async.cli.options import Flag
 from seedance_async.cli.terminal import Terminal
@@ -86,6 +86,7 @@ def make_app() -> App:
 
 def run(words: Sequence[str]) -> int:
     """Run the command that *words* name and give its exit code."""
+    invoked.WORDS.set(tuple(words))
     with debugging.logged():
         return _run(words)
 

@@ -23,7 +23,7 @@ def ended(how: str) -> str:
     """Say what a task that failed means; *how* makes a new job of it."""
     return (
         "Ended by the provider without a video; the billing says whether that cost\n"
-        f"anything. To try again (a new job), {how}."
+        f"anything. To try again (a new job), {how}"
     )
 
 

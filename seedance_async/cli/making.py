@@ -185,7 +185,7 @@ class Making:
         elif gone.is_gone(error):
             self.terminal.say(gone.anew(order.how_anew))
         elif isinstance(error, VideoFailed):
-            self.terminal.say(gone.ended(order.how_anew))
+            self.terminal.say(gone.ended(f"{order.how_anew}."))
         elif error.task_id is not None and self.key is not None:
             self.terminal.say(order.how_to_go_on(self.key))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 
 from seedance_async.budget import PriceTable
-from seedance_async.cli import bill, gone, reasons, settling, trouble
+from seedance_async.cli import bill, gone, invoked, reasons, settling, trouble
 from seedance_async.cli.manifest import Line
 from seedance_async.cli.past import Past, Stand
 from seedance_async.cli.rest import Rest
@@ -103,9 +103,7 @@ class Summary:
         self._say_grouped(terminal, "failed before this run, and not sent again:", before)
         if any(one.task_id is not None for one in alone) and not self.emulated:
             retry = settling.look(self.journal, "retry", "--failed")
-            terminal.say(
-                gone.ended(f"change the prompt, or:\n  {retry}\nand the same command again")
-            )
+            terminal.say(gone.ended(f"change the prompt, or:\n  {retry}\n  {self._again}"))
         for reason, jobs in _by_trouble(failed):
             terminal.say(f"{count(jobs, 'job')} not sent, nothing paid: {reason}", style=_LOUD)
 
@@ -235,12 +233,19 @@ class Summary:
         if not (is_stuck or unfetched or running or left or self.rest.unsent):
             if any(self._lost()):
                 terminal.say(f"Then run {again}.", style="bold")
+                terminal.say(f"  {self._again}")
             return
         first = "Make room, or let the folder be written; then\nrun" if is_stuck else "Run"
         paid = "." if self.emulated else " to go on; nothing is paid twice."
         terminal.say(f"{first} {again}{paid}", style="bold")
+        terminal.say(f"  {self._again}")
         if not self.emulated and (unfetched or running or left):
             terminal.say(_KEPT)
+
+    @property
+    def _again(self) -> str:
+        """The command that goes on."""
+        return invoked.again(("--on-unknown", "resubmit") if self.resubmitted else ())
 
     def _say_lost(self, terminal: Terminal) -> None:
         """Give what is on no disk: with the whole folder, the journal may be gone as well."""
