@@ -31,6 +31,7 @@ from seedance_async.cli.summary import Summary
 from seedance_async.cli.terminal import Terminal, count, one_line
 from seedance_async.errors import BudgetExceeded, JournalError, SessionClosed
 from seedance_async.estimate import Estimate, flat
+from seedance_async.expenses import expected
 from seedance_async.journal import SqliteJournal
 from seedance_async.learned import RATES
 from seedance_async.lifecycle import JobRecord, JobState
@@ -58,6 +59,7 @@ class Run:
     past: Past = attrs.field(init=False, default=Past(keys=()))
     progress: BatchProgress | None = attrs.field(init=False, default=None)
     over: dict[int, str] = attrs.field(init=False, factory=dict)
+    billed: Expense = attrs.field(init=False, factory=Expense)
     _told: set[str] = attrs.field(init=False, factory=set)
     _feed: Feed = attrs.field(init=False)
 
@@ -239,7 +241,7 @@ class Run:
             [line.label for line in lines],
             quiet=order.quiet or (order.as_json and self.terminal.shows_results),
         )
-        progress.spent = lambda: money.spent(session.spent, order.budget, order.prices)
+        progress.spent = lambda: self._spent(session)
         with (
             session.subscribe(progress.note),
             session.subscribe(self._feed.note),
@@ -274,6 +276,13 @@ class Run:
 
         return asked
 
+    def _spent(self, session: SeedanceSession) -> str:
+        spent, billed = session.spent, self.billed
+        if spent is not None:  # as long as it is not known what those in flight take, without them
+            tokens, cost = spent.tokens or billed.tokens, spent.cost or billed.cost
+            spent = attrs.evolve(spent, tokens=tokens, cost=cost)
+        return money.spent(spent, self.order.budget, self.order.prices)
+
     def _take(self, outcome: Outcome, file: Results, progress: BatchProgress) -> None:
         line = self.manifest.lines[outcome.index]
         if isinstance(outcome.error, SessionClosed):  # drained: it is as if its turn never came
@@ -287,6 +296,9 @@ class Run:
             progress.put_back(outcome)
             return
         self.ended[outcome.index] = outcome
+        if outcome.video is not None and outcome.request is not None:
+            tokens = outcome.video.total_tokens or 0
+            self.billed += expected(outcome.request, Rates(), self.order.prices, tokens)
         progress.end(outcome, is_known=bool(line.faults) or self._is_known(outcome))
         if outcome.path is None or self.order.as_json:
             return
