@@ -328,7 +328,7 @@ class _Scheduler:
         keys = frozenset(keys_of(source, self._plan.places))
         async for record in self._calls.ledger.journal.records():
             if record.key in keys:
-                self._calls.count(record, adopts=True)
+                self._calls.count_past(record, self._plan.timeout_s)
 
     def _exhaust(self, error: Exception | None = None) -> None:
         self._exhausted, self._source_error = True, error

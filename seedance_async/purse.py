@@ -44,6 +44,10 @@ class Purse:
             raise BudgetExceeded(f"not sent, nothing paid: {refusal.reason}")
         return None if refusal is None else refusal.reason
 
+    def counts(self, key: str) -> bool:
+        """Tell whether the job of *key* counts."""
+        return self._expenses.counts(key)
+
     def note(self, record: JobRecord, *, adopts: bool = False) -> None:
         """Follow a job's record; see ``Expenses.note``."""
         if self._expenses.note(record, adopts=adopts):

@@ -357,9 +357,19 @@ class Turns:
 
     # ---- what is at the provider
 
-    def adopt(self, job: TrackedJob, task_id: str, standing: Standing) -> None:
-        """Count a task that was at the provider before; it waits for no place."""
-        self._places.adopt(job, task_id, standing)
+    def adopt(
+        self,
+        job: TrackedJob,
+        task_id: str,
+        standing: Standing,
+        *,
+        timeout_s: float | None = None,
+    ) -> None:
+        """Count a task that was at the provider before; it waits for no place.
+
+        Where nobody waits for it, it is looked after for *timeout_s* seconds at most.
+        """
+        self._places.adopt(job, task_id, standing, timeout_s)
         self._to_create.serve()
 
     def gone(self, task_id: str | None) -> None:
