@@ -227,19 +227,23 @@ class Calls:
         """Wait until the job is within the budget, and look after others' tasks meanwhile."""
         if self.purse is None:
             return
-        held = False
+        request = job.record.request
         try:
-            while (why := self.purse.reserve(job.key, job.record.request)) is not None:
-                changed = self.purse.changed  # who is told that it is held may change it at once
-                if self.turns.is_draining:
-                    raise drained()
-                if not held:
-                    self.events.emit(Held(key=job.key, reason=why))
-                held = True
-                async with anyio.create_task_group() as group:
-                    group.start_soon(self.turns.stand_by, self._look_after)
-                    await changed.wait()
-                    group.cancel_scope.cancel()
+            why = self.purse.reserve(job.key, request)
+            if why is None:
+                return
+            with self.purse.waiting(request) as waiting:
+                self.events.emit(Held(key=job.key, reason=why))
+                while why is not None:
+                    if self.turns.is_draining:
+                        raise drained()
+                    async with anyio.create_task_group() as group:
+                        group.start_soon(self.turns.stand_by, self._look_after)
+                        await waiting.called.wait()
+                        group.cancel_scope.cancel()
+                    waiting.called = anyio.Event()
+                    why = self.purse.reserve(job.key, request)
+            self.purse.wake()
         except BudgetExceeded as over:
             self.events.emit(OverBudget(key=job.key, reason=over.message))
             raise

@@ -8,6 +8,7 @@ refused if it does not even fit beside what is spent.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from enum import Enum, auto
@@ -112,6 +113,7 @@ class Expenses:
         self._entries: dict[str, _Entry] = {}
         self._booked: dict[str, tuple[_Sum, _Sum]] = {}
         self._spent, self._open = _NOTHING, _NOTHING
+        self._mute: Counter[str] = Counter()  # of each model, how many
         self._live: dict[str, None] = {}  # the keys of those that were not billed
         self._billed = Expense()  # what the others come to
 
@@ -125,7 +127,7 @@ class Expenses:
         Returns:
             Why not; None where it is counted.
         """
-        refusal = self._refusal(request)
+        refusal = self.refusal(request)
         if refusal is not None:
             return refusal
         entry = _Entry(request)
@@ -180,6 +182,7 @@ class Expenses:
 
     def _put(self, key: str, entry: _Entry) -> None:
         self._entries[key] = entry
+        self._mute[entry.request.model] += entry.is_mute
         spent, is_open = self._sums(entry)
         if entry.lost:
             lost = attrs.evolve(self._most(self._guessed(entry)), guesses=0)
@@ -195,7 +198,9 @@ class Expenses:
         spent, is_open = self._booked.pop(key)
         self._spent, self._open = self._spent.plus(spent, -1), self._open.plus(is_open, -1)
         self._live.pop(key, None)
-        return self._entries.pop(key)
+        entry = self._entries.pop(key)
+        self._mute[entry.request.model] -= entry.is_mute
+        return entry
 
     def _sums(self, entry: _Entry) -> tuple[_Sum, _Sum]:
         """Give what of an entry is spent, and what is open."""
@@ -227,11 +232,12 @@ class Expenses:
 
     # ---- what is within the budget
 
-    def _refusal(self, request: VideoRequest) -> Refusal | None:
+    def refusal(self, request: VideoRequest) -> Refusal | None:
+        """Say why a job is not within the budget now, the same for all of a kind; None if it is."""
         if self._budget.max_cost is not None and self._price(request) is None:
             return Refusal(f"there is no price for {request.model}", may_pass=False)
         most = self._most(expected(request, self._rates(), self._prices))
-        if most.guesses and self._is_mute(request.model):
+        if most.guesses and self._mute[request.model]:
             reason = f"the provider does not tell what videos of {request.model} take"
             return Refusal(reason, may_pass=False)
         for name, bound, unit in self._bounds():
@@ -266,9 +272,6 @@ class Expenses:
             if bound is not None:
                 yield name, Decimal(str(bound)), unit
 
-    def _is_mute(self, model: str) -> bool:
-        return any(each.is_mute and each.request.model == model for each in self._entries.values())
-
     # ---- what it comes to
 
     @property
@@ -287,6 +290,11 @@ class Expenses:
 
     def _price(self, request: VideoRequest) -> Price | None:
         return None if self._prices is None else self._prices.prices.get(request.model)
+
+
+def kind_of(request: VideoRequest) -> tuple[str, str, int]:
+    """Give what of a request decides about what it comes to."""
+    return str(request.model), str(request.aspect_ratio), seconds_of(request)
 
 
 def expected(

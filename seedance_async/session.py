@@ -363,7 +363,7 @@ class SeedanceSession:
         """
         self._turns.drain()
         if self._purse is not None:
-            self._purse.wake()
+            self._purse.wake_all()
 
     def _given_up(self, key: str) -> None:
         if self._purse is not None:

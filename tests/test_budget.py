@@ -6,6 +6,7 @@ import contextlib
 import itertools
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,9 @@ from seedance_async import (
 )
 from seedance_async.emulator import Emulator, Fault
 from seedance_async.events import Event, Held, OverBudget
+from seedance_async.expenses import Expenses
 from seedance_async.lifecycle import JobRecord, JobState
+from seedance_async.purse import Purse
 from seedance_async.rates import Rates, seconds_of
 
 FAST, PRO = "seedance_2_0_fast_pro", "seedance_2_0_pro"
@@ -494,6 +497,29 @@ async def test_a_batch_beside_another_does_not_forget_what_that_one_has_reserved
             await session.run_batch([request(0), request(1)])
         assert session.spent is not None
         assert session.spent.videos == emulator.stats.accepted == 2
+
+
+async def test_of_those_who_wait_for_room_only_those_are_called_for_whom_there_is_some() -> None:
+    """Each change would have all of thousands look otherwise."""
+    purse = Purse(Expenses(Budget(max_videos=1), None, Rates))
+    assert purse.reserve("first", request(0)) is None
+    assert purse.reserve("second", request(1)) is not None
+    planned = JobRecord(key="first", request=request(0), planned_at=datetime.now(UTC))
+    with purse.waiting(request(1)) as one, purse.waiting(request(2)) as other:
+        purse.note(planned)  # it was refused
+        assert (one.called.is_set(), other.called.is_set()) == (True, False)
+    with purse.waiting(request(2)) as other:
+        with purse.waiting(request(1)), contextlib.suppress(TimeoutError):
+            raise TimeoutError  # without a call, it hands nothing on
+        assert not other.called.is_set()
+        with purse.waiting(request(1)):
+            purse.wake()
+        assert other.called.is_set()
+    with purse.waiting(request(1)) as one, purse.waiting(request(2)) as other:
+        assert purse.reserve("first", request(0)) is None
+        purse.note(planned.moved(JobState.UNKNOWN, datetime.now(UTC)))
+        assert one.called.is_set()
+        assert other.called.is_set()
 
 
 class ForgetfulJournal(MemoryJournal):
