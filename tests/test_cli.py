@@ -113,6 +113,25 @@ def test_a_reader_that_goes_away_hurts_no_job(tmp_path: Path) -> None:
     assert "BrokenPipe" not in told
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_hurt_no_job(tmp_path: Path, closed: str) -> None:
+    write_jobs(tmp_path, FAST)
+    words = [*SEEDANCE, "batch", "jobs.jsonl", "--out", "videos", "--emulate", "--speed", "1000"]
+    ended = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *words],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    (journal,) = journalled(tmp_path / "videos" / "emulated.sqlite")
+    assert journal.path
+    assert "Traceback" not in ended.stderr
+
+
 def test_a_person_sees_a_table_that_is_gone_in_the_end(tmp_path: Path) -> None:
     jobs = write_jobs(tmp_path, {**FAST, "name": "[red]cat"}, FAST)
     command = [*SEEDANCE, "batch", str(jobs), "--out", "videos", "--emulate", "--speed", "100"]
