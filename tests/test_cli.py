@@ -174,6 +174,7 @@ def test_a_bad_line_sends_nothing(tmp_path: Path) -> None:
         (("batch", "jobs.jsonl", "--out", "videos"), "set SEEDANCE_API_KEY.*--emulate"),
         (("batch", "jobs.jsonl", "--out", "jobs.jsonl/x", "--emulate"), "cannot write to"),
         (("batch", "jobs.jsonl", "--out", "videos", "--speed", "3"), "only with --emulate"),
+        (("batch", "jobs.jsonl", "--out", "v", "--emulate", "--speed", "nan"), "--speed must be"),
         (("batch", "none.jsonl", "--out", "videos", "--emulate"), "none.jsonl: cannot be read"),
         (("generate", "a cat", "--duration", "3", "--aspect-ratio", "[red]"), "duration: 3 is"),
         (("generate", "a cat", "--duraton", "3"), "--duraton"),
