@@ -42,6 +42,8 @@ from seedance_async.errors import (
 )
 from seedance_async.estimate import Ahead, Estimate, later, of_task, stride
 from seedance_async.fairness import Standing
+from seedance_async.journal import SqliteJournal
+from seedance_async.journal.aside import aside
 from seedance_async.ledger import utc_now
 from seedance_async.lifecycle import JobRecord, JobState
 from seedance_async.naming import NameTemplate
@@ -326,9 +328,12 @@ class _Scheduler:
         if self._calls.purse is None or self._total is None or isinstance(source, AsyncIterable):
             return
         keys = frozenset(keys_of(source, self._plan.places))
-        async for record in self._calls.ledger.journal.records():
-            if record.key in keys:
-                self._calls.count(record, adopts=True)
+        journal = self._calls.ledger.journal
+        # What failed and was set aside may have been paid for as well as what is made in its place.
+        before = await aside(journal) if isinstance(journal, SqliteJournal) else {}
+        async for record in journal.records():
+            if before.get(record.key, record.key) in keys:
+                self._calls.count_past(record, self._plan.timeout_s)
 
     def _exhaust(self, error: Exception | None = None) -> None:
         self._exhausted, self._source_error = True, error

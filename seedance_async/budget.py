@@ -17,6 +17,7 @@ Amount = Decimal | int | float | str
 _MILLION = 1_000_000
 _PER = ("per_video", "per_second", "per_million_tokens")
 _CURRENCY = "currency"
+_TOO_MUCH = Decimal(10) ** 15  # sums of less are exact; in any currency there is
 
 
 def _amount(value: Amount) -> Decimal:
@@ -27,6 +28,8 @@ def _amount(value: Amount) -> Decimal:
         amount = Decimal("NaN")
     if isinstance(value, bool) or not amount.is_finite() or amount < 0:
         raise ValueError(f"an amount of money must be a number of 0 or more, not {value!r}")
+    if amount >= _TOO_MUCH:
+        raise ValueError(f"an amount of money must be below 1e15, not {value!r}")
     return amount
 
 

@@ -237,18 +237,23 @@ class Calls:
         """Wait until the job is within the budget, and look after others' tasks meanwhile."""
         if self.purse is None:
             return
-        why, held = None, False
+        request = job.record.request
         try:
-            while (why := self.purse.reserve(job.key, job.record.request)) is not None:
-                if self.turns.is_draining:
-                    raise drained()
-                if not held:
-                    self.events.emit(Held(key=job.key, reason=why))
-                held = True
-                async with anyio.create_task_group() as group:
-                    group.start_soon(self.turns.stand_by, self._look_after)
-                    await self.purse.changed.wait()
-                    group.cancel_scope.cancel()
+            why = self.purse.reserve(job.key, request)
+            if why is None:
+                return
+            with self.purse.waiting(request) as waiting:
+                self.events.emit(Held(key=job.key, reason=why))
+                while why is not None:
+                    if self.turns.is_draining:
+                        raise drained()
+                    async with anyio.create_task_group() as group:
+                        group.start_soon(self.turns.stand_by, self._look_after)
+                        await waiting.called.wait()
+                        group.cancel_scope.cancel()
+                    waiting.called = anyio.Event()
+                    why = self.purse.reserve(job.key, request)
+            self.purse.wake()
         except BudgetExceeded as over:
             self.events.emit(OverBudget(key=job.key, reason=over.message))
             raise
@@ -257,6 +262,22 @@ class Calls:
         """Have the budget follow a job; *adopts* where it was sent before."""
         if self.purse is not None:
             self.purse.note(record, adopts=adopts)
+
+    def count_past(self, record: JobRecord, timeout_s: float | None) -> None:
+        """Have the budget count a job of an earlier run, and its task be looked after.
+
+        Who waits for what it costs may do so before anybody waits for the task itself.
+
+        Args:
+            record: How it stood in the journal; what is counted already is newer.
+            timeout_s: After how many seconds it is looked after no more; None for never.
+        """
+        if self.purse is None or self.purse.counts(record.key):
+            return
+        self.count(record, adopts=True)
+        if record.state is JobState.SUBMITTED and record.task_id is not None:
+            job = self.ledger.known(record)
+            self.turns.adopt(job, record.task_id, self.standing(), timeout_s=timeout_s)
 
     async def _submit(self, job: TrackedJob, standing: Standing) -> float | None:
         """Create the task of a planned job, waiting as long as the provider accepts nothing.
@@ -369,7 +390,9 @@ class Calls:
         assert place.job is not None and place.task_id is not None  # noqa: S101, PT018
         record, is_known = place.job.record, place.was_known
         accepted = None if is_known else place.since
-        watch = self.watch(place.task_id, record.request, None, task=record.task, accepted=accepted)
+        watch = self.watch(
+            place.task_id, record.request, place.timeout_s, task=record.task, accepted=accepted
+        )
         at_once = watch.due
         if not is_known:
             try:
@@ -584,8 +607,10 @@ class Calls:
             # A person may have given the job another id meanwhile.
             if job is not None and job.waits_for(task.id):
                 error = reason if state is JobState.FAILED else None
-                await self.ledger.move(job, state, task=self._kept(job, task), error=error)
-                self._learn_tokens(job.record)
+                try:
+                    await self.ledger.move(job, state, task=self._kept(job, task), error=error)
+                finally:  # also of what cannot be written down: others may wait for its money
+                    self._learn_tokens(job.record)
         # The id is on record, so the job can be taken up; a video must not be lost over it.
         except JournalError as unwritten:
             _log.error("the journal lacks that task %s is %s: %s", task.id, state, unwritten)

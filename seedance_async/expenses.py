@@ -8,6 +8,7 @@ refused if it does not even fit beside what is spent.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from enum import Enum, auto
@@ -32,12 +33,23 @@ class _Stage(Enum):
 
 @attrs.define
 class _Entry:
-    """A job: ``is_mute`` where it was made and its tokens were not told."""
+    """A job.
+
+    Attributes:
+        request: What is made.
+        stage: How far it is.
+        billed: Its tokens, where they were told.
+        is_mute: Whether it was made and its tokens were not told.
+        attempts: How many creates were begun for it, as far as was told.
+        lost: How many more creates of it count, of which nobody knows what became of them.
+    """
 
     request: VideoRequest
     stage: _Stage = _Stage.RESERVED
     billed: int | None = None
     is_mute: bool = False
+    attempts: int = 0
+    lost: int = 0
 
 
 @attrs.frozen
@@ -50,13 +62,13 @@ class _Sum:
     cost: Decimal = Decimal(0)
     guesses: int = 0
 
-    def plus(self, other: _Sum, sign: int = 1) -> _Sum:
+    def plus(self, other: _Sum, times: int = 1) -> _Sum:
         return _Sum(
-            self.videos + sign * other.videos,
-            self.video_s + sign * other.video_s,
-            self.tokens + sign * other.tokens,
-            self.cost + sign * other.cost,
-            self.guesses + sign * other.guesses,
+            self.videos + times * other.videos,
+            self.video_s + times * other.video_s,
+            self.tokens + times * other.tokens,
+            self.cost + times * other.cost,
+            self.guesses + times * other.guesses,
         )
 
 
@@ -101,6 +113,7 @@ class Expenses:
         self._entries: dict[str, _Entry] = {}
         self._booked: dict[str, tuple[_Sum, _Sum]] = {}
         self._spent, self._open = _NOTHING, _NOTHING
+        self._mute: Counter[str] = Counter()  # of each model, how many
         self._live: dict[str, None] = {}  # the keys of those that were not billed
         self._billed = Expense()  # what the others come to
 
@@ -114,14 +127,19 @@ class Expenses:
         Returns:
             Why not; None where it is counted.
         """
-        refusal = self._refusal(request)
+        refusal = self.refusal(request)
         if refusal is not None:
             return refusal
+        entry = _Entry(request)
         if key in self._entries:
             before = self._drop(key)
-            self._put(f"{key}\0{len(self._entries)}", before)  # no job has such a key
-        self._put(key, _Entry(request))
+            entry.lost, entry.attempts = before.lost + 1, before.attempts
+        self._put(key, entry)
         return None
+
+    def counts(self, key: str) -> bool:
+        """Tell whether the job of *key* counts."""
+        return key in self._entries
 
     def note(self, record: JobRecord, *, adopts: bool = False) -> bool:
         """Follow a job's record.
@@ -140,6 +158,9 @@ class Expenses:
             self._drop(record.key)
             return True
         after = _entry_of(record)
+        if entry is not None:
+            is_unsent = entry.stage is _Stage.RESERVED and record.attempts == entry.attempts
+            after.lost = entry.lost - (is_unsent and entry.lost > 0)
         if after != entry:
             if entry is not None:
                 self._drop(record.key)
@@ -161,9 +182,14 @@ class Expenses:
 
     def _put(self, key: str, entry: _Entry) -> None:
         self._entries[key] = entry
-        spent, is_open = self._booked[key] = self._sums(entry)
+        self._mute[entry.request.model] += entry.is_mute
+        spent, is_open = self._sums(entry)
+        if entry.lost:
+            lost = attrs.evolve(self._most(self._guessed(entry)), guesses=0)
+            spent = spent.plus(lost, entry.lost)
+        self._booked[key] = spent, is_open
         self._spent, self._open = self._spent.plus(spent), self._open.plus(is_open)
-        if entry.billed is None:
+        if entry.billed is None or entry.lost:
             self._live[key] = None
         else:
             self._billed += self._comes_to(entry)
@@ -172,7 +198,9 @@ class Expenses:
         spent, is_open = self._booked.pop(key)
         self._spent, self._open = self._spent.plus(spent, -1), self._open.plus(is_open, -1)
         self._live.pop(key, None)
-        return self._entries.pop(key)
+        entry = self._entries.pop(key)
+        self._mute[entry.request.model] -= entry.is_mute
+        return entry
 
     def _sums(self, entry: _Entry) -> tuple[_Sum, _Sum]:
         """Give what of an entry is spent, and what is open."""
@@ -204,11 +232,12 @@ class Expenses:
 
     # ---- what is within the budget
 
-    def _refusal(self, request: VideoRequest) -> Refusal | None:
+    def refusal(self, request: VideoRequest) -> Refusal | None:
+        """Say why a job is not within the budget now, the same for all of a kind; None if it is."""
         if self._budget.max_cost is not None and self._price(request) is None:
             return Refusal(f"there is no price for {request.model}", may_pass=False)
         most = self._most(expected(request, self._rates(), self._prices))
-        if most.guesses and self._is_mute(request.model):
+        if most.guesses and self._mute[request.model]:
             reason = f"the provider does not tell what videos of {request.model} take"
             return Refusal(reason, may_pass=False)
         for name, bound, unit in self._bounds():
@@ -243,23 +272,29 @@ class Expenses:
             if bound is not None:
                 yield name, Decimal(str(bound)), unit
 
-    def _is_mute(self, model: str) -> bool:
-        return any(each.is_mute and each.request.model == model for each in self._entries.values())
-
     # ---- what it comes to
 
     @property
     def so_far(self) -> Expense:
         """What all jobs come to that were sent, those in flight as expected."""
-        live = (self._entries[key] for key in self._live)
-        sent = (each for each in live if each.stage is not _Stage.RESERVED)
-        return total((self._billed, *map(self._comes_to, sent)))
+        live = [self._entries[key] for key in self._live]
+        sent = (self._comes_to(each) for each in live if each.stage is not _Stage.RESERVED)
+        lost = (self._guessed(each) for each in live for _ in range(each.lost))
+        return total((self._billed, *sent, *lost))
 
     def _comes_to(self, entry: _Entry) -> Expense:
         return expected(entry.request, self._rates(), self._prices, entry.billed)
 
+    def _guessed(self, entry: _Entry) -> Expense:
+        return expected(entry.request, self._rates(), self._prices)
+
     def _price(self, request: VideoRequest) -> Price | None:
         return None if self._prices is None else self._prices.prices.get(request.model)
+
+
+def kind_of(request: VideoRequest) -> tuple[str, str, int]:
+    """Give what of a request decides about what it comes to."""
+    return str(request.model), str(request.aspect_ratio), seconds_of(request)
 
 
 def expected(
@@ -279,7 +314,7 @@ def expected(
 
 
 def _entry_of(record: JobRecord) -> _Entry:
-    entry = _Entry(record.request, _Stage.RUNNING)
+    entry = _Entry(record.request, _Stage.RUNNING, attempts=record.attempts)
     if record.state is not JobState.SUBMITTED:
         entry.stage = _Stage.ENDED
         entry.billed = None if record.task is None else record.task.total_tokens

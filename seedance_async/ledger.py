@@ -126,7 +126,11 @@ class Ledger:
             JournalError: The journal cannot be read.
         """
         record = await self.journal.by_task(task_id)
-        return None if record is None else self._tracked.get(record.key) or self._track(record)
+        return None if record is None else self.known(record)
+
+    def known(self, record: JobRecord) -> TrackedJob:
+        """Take up a job that is in the journal, unless this session has it already."""
+        return self._tracked.get(record.key) or self._track(record)
 
     async def move(self, job: TrackedJob, state: JobState, **changes: Any) -> None:
         """Move *job* on and write it down; its record is the new one even where that fails.

@@ -34,6 +34,7 @@ class Place:
         is_taken: Whether it counts.
         waiting: How many coroutines wait for its end.
         watch: The wait of whoever asks for want of a free place.
+        timeout_s: How long that one waits, in seconds; None for ever.
     """
 
     standing: Standing
@@ -49,6 +50,7 @@ class Place:
     is_taken: bool = True
     waiting: int = 0
     watch: Watch | None = None
+    timeout_s: float | None = None
 
 
 class Places:
@@ -87,12 +89,14 @@ class Places:
         self.accepted += 1
         self._look_at(place)
 
-    def adopt(self, job: TrackedJob, task_id: str, standing: Standing) -> None:
+    def adopt(
+        self, job: TrackedJob, task_id: str, standing: Standing, timeout_s: float | None = None
+    ) -> None:
         """Take a place for a task that was at the provider before, or give it to another flow."""
         place = self._by_task.get(task_id)
         if place is None:
             place = self.take(standing, None)
-            place.job, place.was_known = job, True
+            place.job, place.was_known, place.timeout_s = job, True, timeout_s
             self.enter(place, task_id)
         elif standing.flow in self.attended:
             self.move(place, standing)

@@ -5,25 +5,42 @@ What is counted and how is decided in ``expenses``; what lives here is that othe
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable, Iterator
+
 import anyio
+import attrs
 
 from seedance_async.budget import Expense
 from seedance_async.errors import BudgetExceeded
-from seedance_async.expenses import Expenses
+from seedance_async.expenses import Expenses, kind_of
 from seedance_async.lifecycle import JobRecord
 from seedance_async.request import VideoRequest
+
+
+@attrs.define(eq=False)
+class Waiting:
+    """Somebody who waits for room.
+
+    Attributes:
+        request: For what.
+        called: Set when it is worth a look; to be replaced before that.
+    """
+
+    request: VideoRequest
+    called: anyio.Event = attrs.field(factory=anyio.Event)
 
 
 class Purse:
     """The budget of one session.
 
-    Attributes:
-        changed: Set when there may be room; another one then.
+    Who waits stands in a line for each kind of video: as one fares, so do all. Otherwise each of
+    thousands would look at every change.
     """
 
     def __init__(self, expenses: Expenses) -> None:
-        self.changed: anyio.Event = anyio.Event()
         self._expenses = expenses
+        self._lines: dict[object, dict[Waiting, None]] = {}
 
     @property
     def spent(self) -> Expense:
@@ -44,6 +61,10 @@ class Purse:
             raise BudgetExceeded(f"not sent, nothing paid: {refusal.reason}")
         return None if refusal is None else refusal.reason
 
+    def counts(self, key: str) -> bool:
+        """Tell whether the job of *key* counts."""
+        return self._expenses.counts(key)
+
     def note(self, record: JobRecord, *, adopts: bool = False) -> None:
         """Follow a job's record; see ``Expenses.note``."""
         if self._expenses.note(record, adopts=adopts):
@@ -59,7 +80,36 @@ class Purse:
         self._expenses.learned()
         self.wake()
 
+    @contextlib.contextmanager
+    def waiting(self, request: VideoRequest) -> Iterator[Waiting]:
+        """Stand in line inside the block; who gets what it waits for calls ``wake``."""
+        waiting, kind = Waiting(request), kind_of(request)
+        self._lines.setdefault(kind, {})[waiting] = None
+        try:
+            yield waiting
+        finally:
+            del self._lines[kind][waiting]
+            if not self._lines[kind]:
+                del self._lines[kind]
+            if waiting.called.is_set():  # and cancelled before it could look
+                self.wake()
+
     def wake(self) -> None:
-        """Have those who wait look again."""
-        self.changed.set()
-        self.changed = anyio.Event()
+        """Call the first in each line if there is room, and all of them if there never will be."""
+        for line in tuple(self._lines.values()):
+            first = next(iter(line))
+            refusal = self._expenses.refusal(first.request)
+            if refusal is None:
+                first.called.set()
+            elif not refusal.may_pass:
+                _call(line)
+
+    def wake_all(self) -> None:
+        """Call everybody."""
+        for line in self._lines.values():
+            _call(line)
+
+
+def _call(line: Iterable[Waiting]) -> None:
+    for waiting in line:
+        waiting.called.set()

@@ -7,6 +7,7 @@ matter. Pure: what was learned comes in and goes out as JSON, which the journal 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
@@ -112,9 +113,16 @@ class Rates:
 
 
 def seconds_of(request: VideoRequest) -> int:
-    """Give the seconds that are asked for; the most there are where the rule was waived."""
-    duration = request.duration
-    return duration if type(duration) is int and duration > 0 else _LONGEST_S
+    """Give the seconds that are asked for, rounded up.
+
+    Where the rule was waived and it is no number above 0, the most that there usually are.
+    """
+    try:
+        asked = float(request.duration)
+    except (TypeError, ValueError):
+        return _LONGEST_S
+    is_any = 0 < asked < math.inf and not isinstance(request.duration, bool)
+    return math.ceil(asked) if is_any else _LONGEST_S
 
 
 def _read(videos: Any, tokens: Any, video_s: Any, least: Any, most: Any) -> Rate:

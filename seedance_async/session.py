@@ -363,7 +363,7 @@ class SeedanceSession:
         """
         self._turns.drain()
         if self._purse is not None:
-            self._purse.wake()
+            self._purse.wake_all()
 
     def _given_up(self, key: str) -> None:
         if self._purse is not None:
@@ -534,7 +534,11 @@ class SeedanceSession:
             raise ValueError("say one of the two: task_id=..., or not_created=True")
         with self._operation():
             its_id = None if task_id is None else checked_id(task_id)
-            return await self._ledger.settle(key, its_id)
+            record = await self._ledger.settle(key, its_id)
+            if self._purse is not None:
+                self._purse.note(record)
+                self._purse.give_up(key)  # nobody asks about it before it is taken up
+            return record
 
     def batch(
         self,

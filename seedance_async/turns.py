@@ -86,6 +86,7 @@ class Turns:
         self.is_draining: bool = False
         self._on_given_up = on_given_up
         self._looked_after_no_more = anyio.Event()
+        self._standing_by = anyio.Lock()
         self._limits = limits
         self._patience_s = retries.create_patience_s
         self._last_refusal: Again | None = None
@@ -241,9 +242,10 @@ class Turns:
 
     async def stand_by(self, look_after: Callable[[], Awaitable[None]]) -> None:
         """Look after the tasks of others whenever nobody else does, until cancelled."""
-        while True:
-            await self._alone(look_after)
-            await self._looked_after_no_more.wait()
+        async with self._standing_by:  # one is enough, and wakes for it
+            while True:
+                await self._alone(look_after)
+                await self._looked_after_no_more.wait()
 
     def drain(self) -> None:
         """Send nothing more: whoever waits for a turn to create is turned away, and who comes."""
@@ -357,9 +359,19 @@ class Turns:
 
     # ---- what is at the provider
 
-    def adopt(self, job: TrackedJob, task_id: str, standing: Standing) -> None:
-        """Count a task that was at the provider before; it waits for no place."""
-        self._places.adopt(job, task_id, standing)
+    def adopt(
+        self,
+        job: TrackedJob,
+        task_id: str,
+        standing: Standing,
+        *,
+        timeout_s: float | None = None,
+    ) -> None:
+        """Count a task that was at the provider before; it waits for no place.
+
+        Where nobody waits for it, it is looked after for *timeout_s* seconds at most.
+        """
+        self._places.adopt(job, task_id, standing, timeout_s)
         self._to_create.serve()
 
     def gone(self, task_id: str | None) -> None:

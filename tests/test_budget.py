@@ -6,6 +6,7 @@ import contextlib
 import itertools
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from seedance_async import (
     Fixed,
     InsufficientBalance,
     Job,
+    JournalError,
     Limits,
     MemoryJournal,
     Outcome,
@@ -36,9 +38,11 @@ from seedance_async import (
     WaitTimeout,
 )
 from seedance_async.emulator import Emulator, Fault
-from seedance_async.events import Event, OverBudget
-from seedance_async.lifecycle import JobState
-from seedance_async.rates import Rates
+from seedance_async.events import Event, Held, OverBudget
+from seedance_async.expenses import Expenses
+from seedance_async.lifecycle import JobRecord, JobState
+from seedance_async.purse import Purse
+from seedance_async.rates import Rates, seconds_of
 
 FAST, PRO = "seedance_2_0_fast_pro", "seedance_2_0_pro"
 TOKENS_OF_4_S = 40_594  # what the emulator bills for 16:9 at 4 s
@@ -445,7 +449,147 @@ async def test_a_budget_holds_with_50_in_flight_whatever_happens(
         assert come_to() + smallest > bound
 
 
+async def test_a_job_of_an_earlier_run_is_looked_after_while_those_before_it_wait(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    """They wait to see what it costs; its own turn would come behind theirs."""
+    journal = tmp_path / "jobs.sqlite"
+    old = Job(request=request(99), key="old")
+    async with opened(emulator, journal=journal) as session:
+        await session.submit(old.request, key=old.key)
+    budget = Budget(max_tokens=3 * TOKENS_OF_4_S)
+    async with opened(emulator, budget=budget, journal=journal) as session:
+        with anyio.fail_after(3600):
+            report = await session.run_batch([*requests(3), old], max_in_flight=2)
+    assert refused(report.outcomes) == [2]
+    assert report.outcomes[3].video is not None
+    assert emulator.stats.accepted == 3
+
+
+async def test_a_job_of_an_earlier_run_that_does_not_end_is_not_waited_for_for_ever(
+    tmp_path: Path,
+) -> None:
+    journal = tmp_path / "jobs.sqlite"
+    async with Emulator(speed=1e-5) as emulator:
+        async with opened(emulator, journal=journal) as session:
+            await session.submit(request(99), key="old")
+        jobs = [*requests(2), Job(request=request(99), key="old")]
+        async with opened(emulator, budget=Budget(max_tokens=10**6), journal=journal) as session:
+            with anyio.fail_after(3600):
+                report = await session.run_batch(jobs, max_in_flight=2, timeout_s=600)
+    assert [type(one.error) for one in report.outcomes] == [WaitTimeout] * 3
+
+
+async def test_a_batch_beside_another_does_not_forget_what_that_one_has_reserved(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    """The journal still has as planned what is about to be sent."""
+    budget, slowly = Budget(max_videos=2), Limits(creates_per_minute=1)
+    journal = tmp_path / "jobs.sqlite"
+    async with opened(emulator, budget=budget, journal=journal, limits=slowly) as session:
+
+        async def later() -> None:
+            await anyio.sleep(1)
+            await session.run_batch([request(2), request(3), request(0), request(1)])
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(later)
+            await session.run_batch([request(0), request(1)])
+        assert session.spent is not None
+        assert session.spent.videos == emulator.stats.accepted == 2
+
+
+async def test_of_those_who_wait_for_room_only_those_are_called_for_whom_there_is_some() -> None:
+    """Each change would have all of thousands look otherwise."""
+    purse = Purse(Expenses(Budget(max_videos=1), None, Rates))
+    assert purse.reserve("first", request(0)) is None
+    assert purse.reserve("second", request(1)) is not None
+    planned = JobRecord(key="first", request=request(0), planned_at=datetime.now(UTC))
+    with purse.waiting(request(1)) as one, purse.waiting(request(2)) as other:
+        purse.note(planned)  # it was refused
+        assert (one.called.is_set(), other.called.is_set()) == (True, False)
+    with purse.waiting(request(2)) as other:
+        with purse.waiting(request(1)), contextlib.suppress(TimeoutError):
+            raise TimeoutError  # without a call, it hands nothing on
+        assert not other.called.is_set()
+        with purse.waiting(request(1)):
+            purse.wake()
+        assert other.called.is_set()
+    with purse.waiting(request(1)) as one, purse.waiting(request(2)) as other:
+        assert purse.reserve("first", request(0)) is None
+        purse.note(planned.moved(JobState.UNKNOWN, datetime.now(UTC)))
+        assert one.called.is_set()
+        assert other.called.is_set()
+
+
+class ForgetfulJournal(MemoryJournal):
+    """Takes no end of a job."""
+
+    async def put(self, record: JobRecord) -> None:
+        if record.state is JobState.COMPLETED:
+            raise JournalError("the disk is full")
+        await super().put(record)
+
+
+async def test_what_an_end_cost_is_known_though_it_cannot_be_written_down(
+    emulator: Emulator,
+) -> None:
+    budget = Budget(max_tokens=2 * TOKENS_OF_4_S)
+    async with opened(emulator, budget=budget, journal=ForgetfulJournal()) as session:
+        with anyio.fail_after(3600):
+            report = await session.run_batch(requests(3), max_in_flight=3)
+    assert refused(report.outcomes) == [2]
+
+
+async def test_what_was_to_be_sent_again_and_was_not_counts_once() -> None:
+    async with (
+        Emulator(faults=[Fault("create.reset_after_accept")]) as emulator,
+        opened(emulator, budget=Budget(max_videos=3), limits=Limits(max_in_flight=1)) as session,
+    ):
+        with pytest.raises(SubmissionUnknown):
+            await session.submit(request(1), key="a")
+        await session.submit(request(2))  # takes the only place
+        for _ in range(3):
+            with anyio.move_on_after(0.1):
+                await session.submit(request(1), key="a", on_unknown="resubmit")
+        assert session.spent is not None
+        assert session.spent.videos == emulator.stats.accepted == 2
+
+
+async def test_what_was_never_created_by_a_persons_word_makes_room() -> None:
+    async with (
+        Emulator(faults=[Fault("create.reset_before_accept")]) as emulator,
+        opened(emulator, budget=Budget(max_videos=1)) as session,
+    ):
+        with pytest.raises(SubmissionUnknown):
+            await session.submit(request(1), key="a")
+        await session.settle("a", not_created=True)
+        await session.submit(request(2))
+        assert emulator.stats.accepted == 1
+
+
+@pytest.mark.parametrize(
+    ("duration", "counted"), [(60.0, 60), ("60", 60), (7.5, 8), (-1, 15), ("long", 15), (True, 15)]
+)
+def test_a_duration_whose_rule_was_waived_counts_as_it_is_sent(duration: Any, counted: int) -> None:
+    asked = VideoRequest(model=FAST, prompt="x", duration=duration, waive=["duration.range"])
+    assert seconds_of(asked) == counted
+
+
 # ---- draining
+
+
+async def test_who_is_told_that_a_job_is_held_may_drain_at_once(emulator: Emulator) -> None:
+    async with opened(emulator, budget=Budget(max_tokens=10**6)) as session:
+
+        def drain(event: Event) -> None:
+            if isinstance(event, Held):
+                session.drain()
+
+        with session.subscribe(drain):
+            await session.submit(request(1))
+            with anyio.fail_after(1), pytest.raises(SessionClosed):
+                await session.submit(request(2))
 
 
 async def test_a_drained_batch_sends_no_more_and_brings_what_it_sent_to_its_end(

@@ -113,6 +113,25 @@ def test_a_reader_that_goes_away_hurts_no_job(tmp_path: Path) -> None:
     assert "BrokenPipe" not in told
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_hurt_no_job(tmp_path: Path, closed: str) -> None:
+    write_jobs(tmp_path, FAST)
+    words = [*SEEDANCE, "batch", "jobs.jsonl", "--out", "videos", "--emulate", "--speed", "1000"]
+    ended = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *words],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    (journal,) = journalled(tmp_path / "videos" / "emulated.sqlite")
+    assert journal.path
+    assert "Traceback" not in ended.stderr
+
+
 def test_a_person_sees_a_table_that_is_gone_in_the_end(tmp_path: Path) -> None:
     jobs = write_jobs(tmp_path, {**FAST, "name": "[red]cat"}, FAST)
     command = [*SEEDANCE, "batch", str(jobs), "--out", "videos", "--emulate", "--speed", "100"]
@@ -155,6 +174,7 @@ def test_a_bad_line_sends_nothing(tmp_path: Path) -> None:
         (("batch", "jobs.jsonl", "--out", "videos"), "set SEEDANCE_API_KEY.*--emulate"),
         (("batch", "jobs.jsonl", "--out", "jobs.jsonl/x", "--emulate"), "cannot write to"),
         (("batch", "jobs.jsonl", "--out", "videos", "--speed", "3"), "only with --emulate"),
+        (("batch", "jobs.jsonl", "--out", "v", "--emulate", "--speed", "nan"), "--speed must be"),
         (("batch", "none.jsonl", "--out", "videos", "--emulate"), "none.jsonl: cannot be read"),
         (("generate", "a cat", "--duration", "3", "--aspect-ratio", "[red]"), "duration: 3 is"),
         (("generate", "a cat", "--duraton", "3"), "--duraton"),

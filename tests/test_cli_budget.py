@@ -107,8 +107,10 @@ def test_a_dry_run_complains_as_a_run_does(home: Path, seedance: Callable[..., T
     ("args", "words"),
     [
         (("--max-cost", "5"), "--max-cost needs --prices FILE"),
-        (("--max-videos", "-1"), "max_videos must be a whole number of 0 or more"),
-        (("--max-cost", "much", "--prices", "prices.toml"), "an amount of money"),
+        (("--max-videos", "-1"), "--max-videos must be a whole number of 0 or more"),
+        (("--max-video-seconds", "nan"), "--max-video-seconds must be a number of 0 or more"),
+        (("--max-cost", "much", "--prices", "prices.toml"), "--max-cost must be a number"),
+        (("--max-cost", "1e999999999", "--prices", "prices.toml"), "--max-cost must be below"),
         (("--prices", "none.toml"), "none.toml: cannot be read: No such file"),
         (("--prices", "broken.toml"), "broken.toml: cannot be read: "),
         (("--prices", "odd.toml"), "odd.toml: 'seedance_3' is no model"),

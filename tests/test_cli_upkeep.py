@@ -140,6 +140,25 @@ def test_what_failed_is_made_anew_by_the_next_run_and_stays_on_record(
     assert "no failed job" in capsys.readouterr().err
 
 
+def test_retrying_in_a_loop_stays_within_the_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What failed may have been paid for, under whatever key it is on record now."""
+    monkeypatch.chdir(tmp_path)
+    write_jobs(tmp_path, {**FAST, "key": "cat"}, {**FAST, "key": "dog", "prompt": "a dog"})
+    batch = ["batch", "jobs.jsonl", "--out", "videos", "--max-videos", "3"]
+    with emulating(speed=1000, failures=lambda _: "rejected") as emulator:
+        for name, value in account(emulator).items():
+            monkeypatch.setenv(name, value)
+        for _ in range(3):
+            command(batch)
+            command(["jobs", "retry", "--failed"])
+        assert len(emulator.accepted_ids) == 3
+        capsys.readouterr()
+        command([*batch, "--dry-run"])
+    assert "2 not sent: over the budget of 3 videos" in capsys.readouterr().out
+
+
 def test_only_what_failed_is_retried_and_all_of_it_or_nothing(
     jobs: Callable[..., Told], journal: Path
 ) -> None:
@@ -175,14 +194,14 @@ async def test_setting_aside_is_atomic_and_counts_on(tmp_path: Path) -> None:
         found = await journal.by_task("video_a")
         assert found is not None
         assert (found.key, found.state) == ("a~2", FAILED)
-        assert await aside(journal) == {"a~2"}
+        assert await aside(journal) == {"a~2": "a"}
         for planned, *moved in [lived("a", *SENT, FAILED)]:
             assert await journal.plan(planned) == planned
             for record in moved:
                 await journal.put(record)
         assert await set_aside(journal, ["a"]) == {"a": "a~3"}
         await journal.forget(["a~2"])
-        assert await aside(journal) == {"a~3"}
+        assert await aside(journal) == {"a~3": "a"}
 
 
 def test_nothing_that_may_be_paid_for_and_is_not_here_is_forgotten(

@@ -13,6 +13,7 @@ from seedance_async.cli import exits
 
 def main() -> None:
     """Run the command that ``sys.argv`` names, and exit with its code; see ``exits``."""
+    _fill_streams()
     try:
         code = _run()
     except KeyboardInterrupt:  # before a command was under way: nothing is lost
@@ -23,6 +24,16 @@ def main() -> None:
         # Whoever read our output went away; the interpreter's own flush must not fail as well.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
+
+
+def _fill_streams() -> None:
+    """Put something in the place of streams that were closed, as by ``>&-``.
+
+    The next file that is opened would become one of them, and get what is printed there.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
 def _run() -> int:

@@ -8,6 +8,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from seedance_async.budget import Budget, Expense, PriceTable, Spread
 from seedance_async.cli import folder
 from seedance_async.cli.bounds import Bounds
@@ -23,15 +25,14 @@ def read_budget(bounds: Bounds) -> Budget:
     Raises:
         CannotStart: One of them is no such number.
     """
-    try:
-        return Budget(
-            max_videos=bounds.max_videos,
-            max_video_seconds=bounds.max_video_seconds,
-            max_tokens=bounds.max_tokens,
-            max_cost=bounds.max_cost,
-        )
-    except ValueError as error:
-        raise CannotStart(f"budget: {error}") from error
+    given = {name: getattr(bounds, name) for name in attrs.fields_dict(Budget)}
+    for name, value in given.items():
+        try:
+            Budget(**{name: value})
+        except ValueError as error:
+            option = f"--{name.replace('_', '-')}"
+            raise CannotStart(f"{option} {str(error)[str(error).index('must be') :]}") from error
+    return Budget(**given)
 
 
 def needed_prices(bounds: Bounds, usual: Any = None) -> PriceTable | None:

@@ -153,7 +153,7 @@ class Known:
 def look_ahead(manifest: Manifest, past: Past, known: Known) -> Outlook:
     """See what a run would do."""
     expenses = Expenses(known.budget, known.prices, lambda: known.rates)
-    for record in past.known.values():
+    for record in (*past.known.values(), *past.aside):
         expenses.note(record, adopts=True)
     jobs = tuple(_planned(manifest, past, known, expenses))
     sent = [job for job in jobs if job.plan == "send" and job.line.job]

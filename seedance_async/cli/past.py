@@ -15,6 +15,7 @@ from seedance_async.cli import clash
 from seedance_async.cli.manifest import Line, Manifest
 from seedance_async.errors import InvalidRequest
 from seedance_async.journal import SqliteJournal
+from seedance_async.journal.aside import aside
 from seedance_async.ledger import check_same
 from seedance_async.lifecycle import JobRecord, JobState
 
@@ -39,11 +40,13 @@ class Past:
         keys: The key of each job, by its place; None for an invalid one.
         known: The records of those that the journal had.
         on_disk: The keys of those whose whole file was there.
+        aside: Those that failed before and were set aside, so that they are made anew.
     """
 
     keys: tuple[str | None, ...]
     known: Mapping[str, JobRecord] = attrs.field(factory=dict)
     on_disk: frozenset[str] = frozenset()
+    aside: Sequence[JobRecord] = ()
 
     @property
     def counts(self) -> Counter[Stand]:
@@ -99,9 +102,14 @@ async def look_back(journal: SqliteJournal, manifest: Manifest, out: Path) -> Pa
     """
     keys = tuple(_keys(manifest.lines))
     wanted = frozenset(key for key in keys if key is not None)
-    known = {record.key: record async for record in journal.records() if record.key in wanted}
+    before, known, failed = await aside(journal), dict[str, JobRecord](), list[JobRecord]()
+    async for record in journal.records():
+        if record.key in wanted:
+            known[record.key] = record
+        elif before.get(record.key) in wanted:
+            failed.append(record)
     there = await asyncio.to_thread(whole_on_disk, known.values(), out)
-    return Past(keys=keys, known=known, on_disk=there)
+    return Past(keys=keys, known=known, on_disk=there, aside=failed)
 
 
 def nothing(manifest: Manifest) -> Past:

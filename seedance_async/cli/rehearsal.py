@@ -65,7 +65,7 @@ class Rehearsal:
             raise exits.CannotStart(error.message) from error
         if self.service.emulate:  # what another emulator had is gone with it
             done = {key: job for key, job in before.known.items() if key in before.on_disk}
-            before = attrs.evolve(before, known=done)
+            before = attrs.evolve(before, known=done, aside=())
         return before, rates, turnarounds
 
     async def _look_at_files(self, manifest: Manifest, before: Past) -> Manifest:

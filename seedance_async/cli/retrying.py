@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from seedance_async.cli import exits, journals, writing
 from seedance_async.cli.settle import close_keys
@@ -66,7 +66,7 @@ def _tell(terminal: Terminal, renamed: Mapping[str, str], journal: SqliteJournal
     )
 
 
-async def _all_failed(journal: SqliteJournal, known: frozenset[str]) -> tuple[list[str], int]:
+async def _all_failed(journal: SqliteJournal, known: Collection[str]) -> tuple[list[str], int]:
     """Give the keys of the jobs to set aside, and count those that need not be."""
     chosen, refused = list[str](), 0
     async for record in journal.records(JobState.FAILED):
@@ -78,7 +78,7 @@ async def _all_failed(journal: SqliteJournal, known: frozenset[str]) -> tuple[li
 
 
 async def _named(
-    journal: SqliteJournal, keys: Sequence[str], known: frozenset[str]
+    journal: SqliteJournal, keys: Sequence[str], known: Collection[str]
 ) -> tuple[list[str], list[str]]:
     """Give the keys of the jobs named, and what is wrong with others."""
     chosen, wrong = list[str](), list[str]()

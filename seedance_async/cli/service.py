@@ -20,6 +20,8 @@ from seedance_async.errors import AuthenticationError, JournalError
 from seedance_async.journal import SqliteJournal
 from seedance_async.wire import DEFAULT_BASE_URL
 
+_FASTEST = 1_000_000  # times as fast as real; beyond, all times are one
+
 if TYPE_CHECKING:
     import aiohttp
 
@@ -59,6 +61,8 @@ class Service:
         """
         if speed is not None and not emulate:
             raise CannotStart("--speed goes only with --emulate: the provider has its own speed")
+        if speed is not None and not 0 < speed <= _FASTEST:
+            raise CannotStart(f"--speed must be above 0, and at most {_FASTEST:,}, not {speed:g}")
         if publish is None:
             publish = config.profile().publish
         publishing.check(publish, review=review, emulate=emulate)

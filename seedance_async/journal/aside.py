@@ -36,13 +36,13 @@ async def set_aside(journal: SqliteJournal, keys: Iterable[str]) -> Mapping[str,
     return await finish(_set_aside(journal, tuple(dict.fromkeys(keys))))
 
 
-async def aside(journal: SqliteJournal) -> frozenset[str]:
-    """Give the keys of the jobs that were set aside.
+async def aside(journal: SqliteJournal) -> Mapping[str, str]:
+    """Give the keys of the jobs that were set aside, each with the key that it had before.
 
     Raises:
         JournalError: The file cannot be read.
     """
-    return frozenset([key for (key,) in await journal._read(rows.READ_ASIDE)])
+    return dict(await journal._read(rows.READ_ASIDE))
 
 
 def why_not(record: JobRecord | None, *, is_aside: bool) -> str | None:

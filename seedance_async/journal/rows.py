@@ -112,7 +112,7 @@ FORGET_LAST_MOVE = """
         AND number = (SELECT max(number) FROM moves JOIN jobs USING (place) WHERE key = ?1)
     """
 ADD_ASIDE = "INSERT INTO facts VALUES ('aside ' || ?, ?)"
-READ_ASIDE = "SELECT substr(name, 7) FROM facts WHERE name GLOB 'aside *'"
+READ_ASIDE = "SELECT substr(name, 7), value FROM facts WHERE name GLOB 'aside *'"
 READ_SERVICE = "SELECT value FROM facts WHERE name = 'service'"
 ADD_SERVICE = "INSERT INTO facts VALUES ('service', ?)"
 # Under names of their own, so that nothing that is kept can be taken for the service.
