@@ -31,7 +31,8 @@ def pytest_configure(config: pytest.Config) -> None:
     Or each of the hundreds of processes that are tested would compile the whole package first.
     """
     if sys.dont_write_bytecode:
-        folder = str(config.cache.mkdir("bytecode")) if config.cache else None
+        cache = getattr(config, "cache", None)  # none with ``-p no:cacheprovider``
+        folder = str(cache.mkdir("bytecode")) if cache else None
         sys.dont_write_bytecode, sys.pycache_prefix = folder is None, folder
         if folder is not None:
             os.environ["PYTHONPYCACHEPREFIX"] = folder
