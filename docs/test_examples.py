@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from seedance_async import JournalError, SqliteJournal
+from seedance_async.cli import app
 from seedance_async.emulator import Emulator
 
 EXAMPLES = Path(__file__).parent / "examples"
@@ -155,11 +156,13 @@ def test_the_page_shows_every_format() -> None:
 
 
 @pytest.mark.parametrize("place", range(len(FILES)))
-def test_the_files_that_the_page_shows_are_valid(tmp_path: Path, place: int) -> None:
+def test_the_files_that_the_page_shows_are_valid(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], place: int
+) -> None:
     language, content = FILES[place]
-    (tmp_path / f"jobs.{language}").write_text(content, "utf-8")
-    checked = seedance("validate", f"jobs.{language}", folder=tmp_path)
-    assert checked.returncode == 0, checked.stdout
+    file = tmp_path / f"jobs.{language}"
+    file.write_text(content, "utf-8")
+    assert app.run(["validate", str(file)]) == 0, capsys.readouterr().out
 
 
 # --- bot.py

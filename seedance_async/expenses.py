@@ -110,12 +110,12 @@ class Expenses:
         self._budget = budget
         self._prices = prices
         self._rates = rates
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, _Entry] = {}  # of jobs that were not billed
         self._booked: dict[str, tuple[_Sum, _Sum]] = {}
         self._spent, self._open = _NOTHING, _NOTHING
         self._mute: Counter[str] = Counter()  # of each model, how many
-        self._live: dict[str, None] = {}  # the keys of those that were not billed
         self._billed = Expense()  # what the others come to
+        self._closed: set[str] = set()  # their keys: a session may live for weeks
 
     # ---- what jobs do
 
@@ -131,6 +131,7 @@ class Expenses:
         if refusal is not None:
             return refusal
         entry = _Entry(request)
+        self._closed.discard(key)
         if key in self._entries:
             before = self._drop(key)
             entry.lost, entry.attempts = before.lost + 1, before.attempts
@@ -139,7 +140,7 @@ class Expenses:
 
     def counts(self, key: str) -> bool:
         """Tell whether the job of *key* counts."""
-        return key in self._entries
+        return key in self._entries or key in self._closed
 
     def note(self, record: JobRecord, *, adopts: bool = False) -> bool:
         """Follow a job's record.
@@ -152,7 +153,7 @@ class Expenses:
             Whether anything changed, so that there may be room now.
         """
         entry = self._entries.get(record.key)
-        if entry is None and not (adopts and _may_be_paid(record)):
+        if record.key in self._closed or (entry is None and not (adopts and _may_be_paid(record))):
             return False
         if not _may_be_paid(record):  # refused, or never sent
             self._drop(record.key)
@@ -177,27 +178,26 @@ class Expenses:
 
     def learned(self) -> None:
         """Reckon anew with what is known of tokens now."""
-        for key in tuple(self._live):
+        for key in tuple(self._entries):
             self._put(key, self._drop(key))
 
     def _put(self, key: str, entry: _Entry) -> None:
-        self._entries[key] = entry
         self._mute[entry.request.model] += entry.is_mute
         spent, is_open = self._sums(entry)
         if entry.lost:
             lost = attrs.evolve(self._most(self._guessed(entry)), guesses=0)
             spent = spent.plus(lost, entry.lost)
-        self._booked[key] = spent, is_open
         self._spent, self._open = self._spent.plus(spent), self._open.plus(is_open)
-        if entry.billed is None or entry.lost:
-            self._live[key] = None
-        else:
+        if entry.billed is not None and not entry.lost:  # there is nothing more to learn of it
             self._billed += self._comes_to(entry)
+            self._closed.add(key)
+            return
+        self._entries[key] = entry
+        self._booked[key] = spent, is_open
 
     def _drop(self, key: str) -> _Entry:
         spent, is_open = self._booked.pop(key)
         self._spent, self._open = self._spent.plus(spent, -1), self._open.plus(is_open, -1)
-        self._live.pop(key, None)
         entry = self._entries.pop(key)
         self._mute[entry.request.model] -= entry.is_mute
         return entry
@@ -277,7 +277,7 @@ class Expenses:
     @property
     def so_far(self) -> Expense:
         """What all jobs come to that were sent, those in flight as expected."""
-        live = [self._entries[key] for key in self._live]
+        live = self._entries.values()
         sent = (self._comes_to(each) for each in live if each.stage is not _Stage.RESERVED)
         lost = (self._guessed(each) for each in live for _ in range(each.lost))
         return total((self._billed, *sent, *lost))

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import json
 import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,20 @@ from seedance_async import Fixed, SeedanceSession, VideoRequest
 from seedance_async.emulator import Emulator
 
 TASK_ID = "video_fd35ee52-2a98-44a6-b930-29a88ce9b8fd"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the bytecode where none may stand beside the sources.
+
+    Or each of the hundreds of processes that are tested would compile the whole package first.
+    """
+    if sys.dont_write_bytecode:
+        cache = getattr(config, "cache", None)  # none with ``-p no:cacheprovider``
+        folder = str(cache.mkdir("bytecode")) if cache else None
+        sys.dont_write_bytecode, sys.pycache_prefix = folder is None, folder
+        if folder is not None:
+            os.environ["PYTHONPYCACHEPREFIX"] = folder
+            del os.environ["PYTHONDONTWRITEBYTECODE"]
 
 
 @pytest.fixture

@@ -397,11 +397,30 @@ class Corpus:
         if isinstance(piece.how, bytes):
             path.write_bytes(piece.how)
             return
+        if alike := _alike(piece):
+            made = (f"{options} {shlex.quote(str(self.folder / name))}" for name, options in alike)
+            _run(f"{_input(piece)} {' '.join(made)}", path, 0)
+            return
         how = re.sub("<(.*?)>", lambda found: shlex.quote(str(self[found[1]])), piece.how)
         pad = 10
         _run(how, path, pad)
         if piece.size_bytes is not None:
             _run(how, path, pad + piece.size_bytes - path.stat().st_size)
+
+
+_FILMED = re.compile(r"(ffmpeg -f lavfi -i \S+)((?:(?! -i )[^<{])*) {}")
+
+
+def _input(piece: Piece) -> str:
+    filmed = _FILMED.fullmatch(piece.how) if isinstance(piece.how, str) else None
+    return filmed[1] if filmed and piece.size_bytes is None else ""
+
+
+def _alike(piece: Piece) -> list[tuple[str, str]]:
+    """Name what FFmpeg makes of the same input, with its options: most of its time is its start."""
+    begin = _input(piece)
+    alike = [each for each in CORPUS.values() if begin and _input(each) == begin]
+    return [(each.name, str(each.how)[len(begin) :].removesuffix("{}")) for each in alike]
 
 
 def _run(how: str, path: Path, pad: int) -> None:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +34,8 @@ from cli_process import (
 
 from seedance_async.cli import app
 
+Seedance = Callable[..., tuple[int, str, str]]
+
 
 @pytest.fixture(scope="module")
 def slow_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -44,26 +46,28 @@ def slow_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield wait_for(process, process.stdout, "BASE_URL").partition("=")[2].strip()
 
 
-def test_a_batch_leaves_videos_and_a_record_of_each_job(tmp_path: Path) -> None:
+def test_a_batch_leaves_videos_and_a_record_of_each_job(
+    seedance: Seedance, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEEDANCE_API_KEY", "real")
+    monkeypatch.setenv("SEEDANCE_BASE_URL", "https://example.invalid")
     named = {**FAST, "name": "A cat\u001b[31m", "key": "cat", "metadata": {"shot": 1}}
-    jobs = write_jobs(tmp_path, named, FAST, {**FAST, "duration": 99})
-    out = tmp_path / "videos"
+    jobs = write_jobs(home, named, FAST, {**FAST, "duration": 99})
+    out = home / "videos"
     out.mkdir()
     (out / "results.jsonl").write_text('{"run": "earlier", "line": 1}\n{"cut')
-    ran = run(
-        *("batch", str(jobs), "--out", "videos", "--emulate", "--speed", "200", "--skip-invalid"),
-        cwd=tmp_path,
-        env={"SEEDANCE_API_KEY": "real", "SEEDANCE_BASE_URL": "https://example.invalid"},
+    code, stdout, stderr = seedance(
+        *("batch", str(jobs), "--out", "videos", "--emulate", "--speed", "200", "--skip-invalid")
     )
-    assert ran.returncode == 1, ran.stderr
+    assert code == 1, stderr
     files = ["0001-A-cat-31m.mp4", "0002.mp4"]
-    assert sorted(ran.stdout.split()) == [f"videos/{name}" for name in files]
+    assert sorted(stdout.split()) == [f"videos/{name}" for name in files]
     assert all((out / name).read_bytes()[4:8] == b"ftyp" for name in files)
-    assert "\x1b" not in ran.stdout + ran.stderr
-    assert f"{jobs}:3: duration: 99 is out of range" in ran.stderr
-    assert "emulated: no key, no money" in ran.stderr
-    assert "3 jobs in" in ran.stderr
-    assert len(set(UUID.findall(ran.stderr))) == 2
+    assert "\x1b" not in stdout + stderr
+    assert f"{jobs}:3: duration: 99 is out of range" in stderr
+    assert "emulated: no key, no money" in stderr
+    assert "3 jobs in" in stderr
+    assert len(set(UUID.findall(stderr))) == 2
 
     earlier, *lines = (out / "results.jsonl").read_text().splitlines()
     assert json.loads(earlier)["run"] == "earlier"
@@ -83,14 +87,15 @@ def test_a_batch_leaves_videos_and_a_record_of_each_job(tmp_path: Path) -> None:
     assert "http" not in "".join(lines)
 
 
-def test_a_csv_table_runs_to_exit_code_0(tmp_path: Path) -> None:
-    (tmp_path / "jobs.csv").write_text(
-        "\ufeffmodel,prompt,duration,name\nseedance_2_0_fast_pro,a cat,4,cat\n", encoding="utf-8"
+def test_a_csv_table_runs_to_exit_code_0(seedance: Seedance, home: Path) -> None:
+    (home / "jobs.csv").write_text(
+        "\ufeffmodel,prompt,duration,name\nseedance_2_0_fast_pro,a secret cat,4,cat\n",
+        encoding="utf-8",
     )
     args = ("batch", "jobs.csv", "--out", "videos", "--emulate", "--speed", "200")
-    ran = run(*args, cwd=tmp_path)
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stdout == "videos/0001-cat.mp4\n"
+    code, stdout, stderr = seedance(*args)
+    assert code == 0, stderr
+    assert stdout == "videos/0001-cat.mp4\n"
 
 
 def test_a_hyphen_reads_jobs_from_stdin(tmp_path: Path) -> None:

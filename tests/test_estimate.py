@@ -232,7 +232,7 @@ async def test_a_length_that_costs_something_is_not_asked_for(session: SeedanceS
 async def test_a_batch_knows_its_waiting_jobs_and_its_downloads(
     session: SeedanceSession, tmp_path: Any
 ) -> None:
-    jobs: list[Any] = [*requests(7), {}]
+    jobs: list[Any] = [*requests(1) * 7, {}]
     async with session.batch(jobs, max_in_flight=2, out_dir=tmp_path) as outcomes:
         told = [outcomes.estimate(), *[outcomes.estimate() async for _ in outcomes]]
     assert all(estimate and is_sound(estimate) for estimate in told)
@@ -242,12 +242,12 @@ async def test_a_batch_knows_its_waiting_jobs_and_its_downloads(
 
 
 async def looked(outcomes: Outcomes) -> list[tuple[float, Estimate]]:
-    """Read a batch to its end, and give what was estimated meanwhile, every five seconds."""
+    """Read a batch to its end, and give what was estimated meanwhile, every ten seconds."""
     told: list[tuple[float, Estimate]] = []
 
     async def look() -> None:
         while True:
-            await anyio.sleep(5)
+            await anyio.sleep(10)
             estimate = outcomes.estimate()
             assert estimate is not None
             assert is_sound(estimate)

@@ -224,7 +224,7 @@ async def test_500_requests_that_share_20_files_are_20_publications_a_few_at_a_t
         picture(number)
     requests = [frames(f"{number % 20}.png") for number in range(500)]
     async with SeedanceSession(
-        emulator.api_key, base_url=emulator.base_url, publisher=publisher
+        emulator.api_key, base_url=emulator.base_url, publisher=publisher, pacing=Fixed(60)
     ) as session:
         report = await session.run_batch(requests, max_in_flight=100, preflight=False)
     assert {each.status for each in report.outcomes} == {"completed"}

@@ -102,10 +102,10 @@ async def test_what_is_made_and_on_disk_is_skipped(
     again: Open, emulator: Emulator, folder: Path
 ) -> None:
     async with again() as session:
-        first = await session.run_batch(requests(3), out_dir=folder)
+        first = await session.run_batch(requests(1) * 3, out_dir=folder)
     files = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     async with again() as session:
-        second = await session.run_batch(requests(3), out_dir=folder)
+        second = await session.run_batch(requests(1) * 3, out_dir=folder)
     assert statuses(second) == ["skipped"] * 3
     assert second.ok
     assert [one.path for one in second.outcomes] == [one.path for one in first.outcomes]
@@ -189,14 +189,15 @@ async def test_what_is_at_the_provider_is_asked_for_and_not_sent(
 async def test_a_batch_that_was_left_goes_on_where_it_stopped(
     again: Open, emulator: Emulator, folder: Path
 ) -> None:
+    jobs = requests(1) * 9  # equal ones share one film
     async with (
         again() as session,
-        session.batch(requests(9), max_in_flight=3, out_dir=folder) as outcomes,
+        session.batch(jobs, max_in_flight=3, out_dir=folder) as outcomes,
     ):
         await anext(outcomes)
     assert 1 < emulator.stats.accepted < 9
     async with again() as session:
-        report = await session.run_batch(requests(9), out_dir=folder)
+        report = await session.run_batch(jobs, out_dir=folder)
     assert report.ok
     assert emulator.stats.accepted == 9
     assert len(list(folder.iterdir())) == 9

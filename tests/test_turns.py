@@ -93,11 +93,11 @@ def many(api: ScriptedApi) -> Many:
     ("account", "model", "count"),
     [
         pytest.param({"concurrency": 7}, STANDARD, 80, id="queues"),
-        pytest.param({"concurrency": 7, "max_queued": 0}, STANDARD, 200, id="refuses"),
+        pytest.param({"concurrency": 7, "max_queued": 0}, STANDARD, 140, id="refuses"),
         pytest.param(
             {"concurrency": 7, "max_queued": 0, "retry_after": False},
             STANDARD,
-            200,
+            140,
             id="refuses without a word",
         ),
         pytest.param({}, FAST, 400, id="the rate binds"),
@@ -192,7 +192,7 @@ async def test_an_account_that_is_lifted_is_found_out(api: ScriptedApi, many: Ma
     api.creates = [create]
     many.status = lambda task_id: "completed" if now() >= running[task_id] else "processing"
     async with (
-        SeedanceSession("key", base_url=api.base_url, pacing=Fixed(5)) as session,
+        SeedanceSession("key", base_url=api.base_url, pacing=Fixed(10)) as session,
         session.batch(requests(1000)) as outcomes,
     ):
         ended = 0

@@ -124,7 +124,7 @@ def batch(
         quiet=quiet,
     )
     read = manifest.read(jobs, checks_hosts=service.checks_hosts, asked=asked.read(given))
-    if read.product:
+    if read.product and not quiet:
         terminal.say(read.product)
     complain(read, terminal, skip_invalid=skip_invalid)
     if mixed:
