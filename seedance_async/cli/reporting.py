@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from seedance_async.cli import exits, folder, journals
+from seedance_async.cli import config, exits, folder, journals
 from seedance_async.cli.money import read_prices
 from seedance_async.cli.terminal import Terminal, count
 from seedance_async.errors import JournalError
@@ -24,7 +24,7 @@ def write(
     writing = write_report(
         source,
         None if out is None else folder.at_home(out),
-        prices=read_prices(prices),
+        prices=read_prices(prices, config.profile().prices or None),
         **options,
     )
     try:
