@@ -290,6 +290,8 @@ class Calls:
         patience = Patience(self.retries, self.retries.create_patience_s)
         number, began, stale = self.turns.number(), self.clock(), 0
         while True:
+            if self.turns.is_draining:  # before its files are published for nothing
+                raise drained()
             sendable = await self._sendable(job)
             place = await self._turn_to_create(job, standing, number, began)
             try:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from conftest import DONE, ScriptedApi, error
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from media_files import picture
 
 from seedance_async import (
     Budget,
@@ -31,6 +33,7 @@ from seedance_async import (
     Price,
     PriceTable,
     Retries,
+    SeedanceError,
     SeedanceSession,
     SessionClosed,
     SubmissionUnknown,
@@ -576,6 +579,64 @@ def test_a_duration_whose_rule_was_waived_counts_as_it_is_sent(duration: Any, co
     assert seconds_of(asked) == counted
 
 
+@given(
+    seed=st.integers(0, 10**6),
+    videos=st.integers(0, 12),
+    kind=st.sampled_from(["max_videos", "max_tokens"]),
+    room=st.sampled_from([1, 3, 50]),
+)
+@settings(max_examples=25, deadline=None)
+async def test_a_budget_holds_over_batches_and_calls_about_the_same_jobs_that_are_cancelled(
+    seed: int, videos: int, kind: str, room: int
+) -> None:
+    """Who waits gets its turn or its refusal in the end, and nothing stays reserved."""
+    chance, accepted = random.Random(seed), list[str]()
+    jobs = [Job(request=request(n), key=f"job {n}") for n in range(20)]
+    budget = Budget(**{kind: videos * (TOKENS_OF_4_S if kind == "max_tokens" else 1)})
+
+    async def cut_short(work: Callable[[], Awaitable[object]]) -> None:
+        await anyio.sleep(chance.random() * 200)
+        with anyio.move_on_after(chance.choice([0.01, 1, 60, 10**6])):
+            with contextlib.suppress(SeedanceError):
+                await work()
+
+    async def batch() -> None:
+        await session.run_batch(
+            chance.sample(jobs, 12),
+            max_in_flight=chance.choice([1, 4, None]),
+            timeout_s=chance.choice([10, 1800]),
+            on_unknown=chance.choice(["leave", "resubmit"]),
+        )
+
+    async def call() -> None:
+        job = chance.choice(jobs)
+        again: Any = chance.choice(["leave", "resubmit"])
+        task = await session.submit(job.request, key=job.key, on_unknown=again)
+        await task.wait(chance.choice([0, 10, 10**5]))
+
+    journal = MemoryJournal()
+    async with Emulator(
+        seed=seed,
+        failures=0.2,
+        on_accept=lambda task_id, *_: accepted.append(task_id),
+        faults={"create.reset_after_accept": 0.1, "create.reset_before_accept": 0.05,
+                "create.retry_429_seconds": 0.2},
+    ) as emulator:  # fmt: skip
+        async with opened(emulator, journal=journal) as session:
+            while session.forecast([request(0)]).tokens is None:
+                with contextlib.suppress(SeedanceError):
+                    await session.generate(request(1000))
+        before, limits = len(accepted), Limits(max_in_flight=room)
+        async with opened(emulator, journal=journal, budget=budget, limits=limits) as session:
+            with anyio.fail_after(10**6):
+                async with anyio.create_task_group() as group:
+                    for work in (batch, batch, *[call] * 12):
+                        group.start_soon(cut_short, work)
+            assert len(accepted) - before <= videos
+            assert session.spent is not None
+            assert len(accepted) - before <= session.spent.videos <= videos
+
+
 # ---- draining
 
 
@@ -642,6 +703,24 @@ async def test_draining_turns_away_who_waits_for_a_place_and_for_the_budget() ->
                 await task.wait()
                 (late,) = [job async for job in session.jobs("planned")]
                 assert late.key == "late"
+
+
+async def test_no_files_are_published_once_it_is_draining(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    published: list[Path] = []
+
+    async def publish(path: Path) -> str:
+        published.append(path)
+        return "https://media.example.com/cat.png"
+
+    picture().save(tmp_path / "cat.png")
+    asked = VideoRequest(model=PRO, prompt="It wakes up", first_image="cat.png")
+    async with opened(emulator, publisher=publish, media_root=tmp_path) as session:
+        session.drain()
+        with pytest.raises(SessionClosed, match="draining"):
+            await session.submit(asked)
+    assert not published
 
 
 async def test_a_create_on_the_wire_is_finished_and_waited_for_when_draining() -> None:

@@ -126,6 +126,7 @@ WRONG = [
     ("[profiles.a]\ncreates_per_minute = nan", "creates_per_minute: must be a number above 0"),
     ("[profiles.a]\npublish = 'ftp'", "publish: takes a bucket"),
     ("[profiles.a]\nprices = 1", "prices: must be a table"),
+    ("[defaults.prices.seedance_3]\nper_second = 1", "defaults.prices: 'seedance_3' is no model"),
     ("profiles = 1", "profiles must be a table: [profiles]"),
     ("profiles.a = 1", "profiles.a must be a table: [profiles.a]"),
     ("default_profile = 'b'\n[profiles.a]", "default_profile: there is no profile 'b'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,18 +154,16 @@ def test_the_example_of_init_is_valid_and_runs_and_tells_what_to_type(
     name = f"my jobs{suffix}"
     code, out, err = seedance("init", name)
     assert (code, out) == (0, f"{name}\n")
-    validate, batch, *_ = (line.strip() for line in err.splitlines()[1:])
-    assert validate.startswith(f"seedance validate 'my jobs{suffix}'")
-    starter = starters.of(suffix)
-    assert starter is not None
-    code, out, err = seedance("validate", name, *starter.options)
+    typed = [shlex.split(line, comments=True)[1:] for line in err.splitlines()[1:]]
+    validate, rehearsal, real = typed
+    code, out, err = seedance(*validate)
     assert (code, out) == (0, "")
     assert err.startswith("3 jobs, ")
     if suffix == ".yaml":
-        words = ("batch", name, *starter.options, "--out", "videos", "--emulate", "--speed", "6000")
-        assert batch.startswith("seedance batch 'my jobs")
-        code, out, err = seedance(*words)
+        code, out, err = seedance(*rehearsal, "--speed", "6000")
         assert (code, len(out.splitlines())) == (0, 3), err
+        code, out, err = seedance(*real, "--dry-run")
+        assert (code, "3 to send" in out) == (0, True), err
 
 
 def test_init_never_overwrites_and_says_what_it_can_write(seedance: Seedance, home: Path) -> None:

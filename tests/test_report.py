@@ -642,12 +642,21 @@ def test_2000_jobs_are_there_and_searched_within_2_seconds(shown: Shown, tmp_pat
     assert (count, took_ms < 2000) == ("250 of 2,000 jobs", True), took_ms
 
 
+@pytest.mark.parametrize("from_profile", [False, True])
 def test_what_videos_cost_is_shown_by_the_user_s_prices(
-    folder: Path, seedance: Callable[..., Told]
+    folder: Path,
+    seedance: Callable[..., Told],
+    monkeypatch: pytest.MonkeyPatch,
+    from_profile: bool,
 ) -> None:
     prices = folder / "prices.toml"
-    prices.write_text('currency = "USD"\n[seedance_2_0_pro]\nper_second = 0.05\n')
-    code, _, told = seedance("report", "--journal", str(folder), "--prices", str(prices))
+    table = 'currency = "USD"\n[seedance_2_0_pro]\nper_second = 0.05\n'
+    words = ["--prices", str(prices)]
+    if from_profile:
+        monkeypatch.setenv("SEEDANCE_CONFIG", str(prices))
+        table, words = f"[defaults.prices]\n{table.replace('[', '[defaults.prices.')}", []
+    prices.write_text(table)
+    code, _, told = seedance("report", "--journal", str(folder), *words)
     assert code == 0, told
     told_of = block(folder / "report.html")
     made = [job for job in told_of["jobs"] if job["state"] == "completed"]

@@ -271,9 +271,12 @@ def _rate(value: Any) -> float:
     return float(value)
 
 
-def _table(value: Any) -> Mapping[str, Any]:
+def _prices(value: Any) -> Mapping[str, Any]:
+    from seedance_async.budget import PriceTable  # noqa: PLC0415 -- brings in the rules
+
     if not isinstance(value, dict):
         raise ValueError("must be a table")  # noqa: TRY004 -- told like all that is wrong
+    PriceTable.from_mapping(value)
     return value
 
 
@@ -282,7 +285,7 @@ _SETTINGS: Mapping[str, Callable[[Any], Any]] = {
     "creates_per_minute": _rate,
     "publish": _publish,
     "confirm_above": _whole(0),
-    "prices": _table,
+    "prices": _prices,
 }
 _FIELDS: Mapping[str, Callable[[Any], Any]] = {
     "base_url": _url,

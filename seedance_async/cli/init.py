@@ -40,11 +40,12 @@ def _tell(terminal: Terminal, file: str, options: tuple[str, ...]) -> None:
     terminal.give(file)
     jobs = (_argument(file), *options)
     validate = shlex.join(["seedance", "validate", *jobs])
-    batch = shlex.join(["seedance", "batch", *jobs, "--out", "videos"])
+    batch = shlex.join(["seedance", "batch", *jobs, "--out"])
     terminal.say("Write your own jobs into it, then:")
     terminal.say(f"  {validate}   # costs nothing")
-    terminal.say(f"  {batch} --emulate   # a rehearsal: no key, no money")
-    terminal.say(f"  {batch}   # the real thing")
+    # A folder of its own: test pictures and videos are never mixed.
+    terminal.say(f"  {batch} rehearsal --emulate   # no key, no money, test pictures")
+    terminal.say(f"  {batch} videos   # the real thing")
 
 
 def _argument(file: str) -> str:
