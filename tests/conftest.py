@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import json
 import os
 import sys
@@ -37,6 +38,13 @@ def pytest_configure(config: pytest.Config) -> None:
         if folder is not None:
             os.environ["PYTHONPYCACHEPREFIX"] = folder
             del os.environ["PYTHONDONTWRITEBYTECODE"]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Leave the thousands of tests to the end: a tenth of the time went into walking over them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

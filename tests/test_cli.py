@@ -227,14 +227,14 @@ def test_what_is_wrong_with_the_account_names_its_variable(
     assert says in capsys.readouterr().err
 
 
-def test_generate_prints_the_id_and_then_the_file(tmp_path: Path) -> None:
+def test_generate_prints_the_id_and_then_the_file(seedance: Seedance, home: Path) -> None:
     args = ("--model", "seedance_2_0_fast_pro", "--duration", "4", "--no-audio")
-    ran = run("generate", "a cat", *args, "--emulate", "--speed", "200", cwd=tmp_path)
-    assert ran.returncode == 0, ran.stderr
-    task_id = UUID.findall(ran.stderr)[0]
-    assert ran.stdout == f"{task_id}.mp4\n"
-    assert (tmp_path / ran.stdout.strip()).read_bytes()[4:8] == b"ftyp"
-    assert "\x1b" not in ran.stderr
+    code, stdout, stderr = seedance("generate", "a cat", *args, "--emulate", "--speed", "200")
+    assert code == 0, stderr
+    task_id = UUID.findall(stderr)[0]
+    assert stdout == f"{task_id}.mp4\n"
+    assert (home / stdout.strip()).read_bytes()[4:8] == b"ftyp"
+    assert "\x1b" not in stderr
 
 
 def test_a_refused_key_stops_generate_with_3(tmp_path: Path, slow_emulator: str) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import select
 import signal
+import socket
+import sys
 from collections.abc import Iterator
 
 from seedance_async.cli.exits import CannotStart
@@ -28,6 +32,7 @@ def given(terminal: Terminal, question: str, *, yes: bool) -> bool:
     try:
         with _interruptible():
             terminal.say(f"{question} [y/N]")
+            _wait_for_a_line()
             answer = input()
     except EOFError:
         answer = ""
@@ -35,6 +40,26 @@ def given(terminal: Terminal, question: str, *, yes: bool) -> bool:
         return True
     terminal.say("nothing was done")
     return False
+
+
+def _wait_for_a_line() -> None:
+    """Wait until there is something to read, or Ctrl-C.
+
+    One that comes just before ``input`` begins to read is only taken note of until the next line;
+    here it leaves a byte, which ends the wait however early it came.
+    """
+    if sys.platform == "win32":  # selects among sockets alone
+        return
+    woken, wake = socket.socketpair()
+    with woken, wake:
+        wake.setblocking(False)
+        before = signal.set_wakeup_fd(wake.fileno())
+        try:
+            ready, _, _ = select.select([sys.stdin, woken], [], [])
+        finally:
+            signal.set_wakeup_fd(before)
+        if woken in ready and before != -1:  # another signal, which an event loop waits for
+            os.write(before, woken.recv(1024))
 
 
 @contextlib.contextmanager
