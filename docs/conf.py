@@ -36,7 +36,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     (
         r"py:.*",
-        r"(aiohttp|anyio|asyncio|attrs?|collections|contextlib|datetime|dt|enum|os|pathlib|typing)\..*",
+        r"(aiohttp|anyio|asyncio|attrs?|collections|contextlib|datetime|decimal|dt|enum|os|pathlib|typing)\..*",
     ),
     # A bug of the library if it is ever raised: not public.
     (r"py:exc", r"IllegalMove"),
