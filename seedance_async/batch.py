@@ -43,7 +43,6 @@ from seedance_async.errors import (
 from seedance_async.estimate import Ahead, Estimate, later, of_task, stride
 from seedance_async.fairness import Standing
 from seedance_async.journal import SqliteJournal
-from seedance_async.journal.aside import aside
 from seedance_async.ledger import utc_now
 from seedance_async.lifecycle import JobRecord, JobState
 from seedance_async.naming import NameTemplate
@@ -330,7 +329,11 @@ class _Scheduler:
         keys = frozenset(keys_of(source, self._plan.places))
         journal = self._calls.ledger.journal
         # What failed and was set aside may have been paid for as well as what is made in its place.
-        before = await aside(journal) if isinstance(journal, SqliteJournal) else {}
+        before: Mapping[str, str] = {}
+        if isinstance(journal, SqliteJournal):
+            from seedance_async.journal.aside import aside  # noqa: PLC0415 -- brings in SQLite
+
+            before = await aside(journal)
         async for record in journal.records():
             if before.get(record.key, record.key) in keys:
                 self._calls.count_past(record, self._plan.timeout_s)
