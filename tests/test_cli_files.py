@@ -52,8 +52,8 @@ def emulator_beside() -> Iterator[Emulator]:
 def manifest(folder: Path, *images: str, **more: Any) -> Path:
     path = folder / "jobs.jsonl"
     rows = [
-        {"model": "seedance_2_0_fast_pro", "prompt": f"{place}", "first_image": image, **more}
-        for place, image in enumerate(images)
+        {"model": "seedance_2_0_fast_pro", "prompt": "A shot", "first_image": image, **more}
+        for image in images
     ]
     path.write_text("\n".join(map(json.dumps, rows)), "utf-8")
     return path

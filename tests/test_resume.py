@@ -632,7 +632,7 @@ async def test_a_disk_that_takes_no_more_stops_downloads_with_one_error_and_lose
     below = folder / "below"
     async with (
         again() as session,
-        session.batch(requests(6), max_in_flight=2, out_dir=below) as outcomes,
+        session.batch(requests(1) * 6, max_in_flight=2, out_dir=below) as outcomes,
     ):
         ended = [await anext(outcomes)]
         folder.rename(folder.with_name("away"))
@@ -646,7 +646,7 @@ async def test_a_disk_that_takes_no_more_stops_downloads_with_one_error_and_lose
     folder.unlink()
     async with again() as session:
         assert {job.state async for job in session.jobs()} == {JobState.COMPLETED}
-        report = await session.run_batch(requests(6), out_dir=below)
+        report = await session.run_batch(requests(1) * 6, out_dir=below)
     assert report.ok
     assert emulator.stats.accepted == 6
 
