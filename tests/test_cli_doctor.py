@@ -160,6 +160,8 @@ def test_an_answer_tells_whether_the_key_is_taken(
 ) -> None:
     with serving(**answer) as (url, _):
         code, found = doctor(SEEDANCE_API_KEY=KEY, SEEDANCE_BASE_URL=url)
+    problems = {name: told for name, told in found.items() if told[0] == "problem"}
+    assert set(problems) == ({"API"} if level == "problem" else set()), problems
     assert (code, found["API"][0], says in found["API"][1]) == (level == "problem", level, True)
     assert found["key"][:2] == ("ok", "from SEEDANCE_API_KEY, 20 to 39 characters")
 
