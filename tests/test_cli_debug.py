@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 import pytest
-from cli_process import account, emulating
+from cli_process import FAST, account, emulating, write_jobs
 
 from seedance_async.cli import debugging
 from seedance_async.cli.app import run as command
@@ -64,6 +64,24 @@ def test_debug_shows_each_call_and_never_a_key_a_prompt_or_a_signature(
         assert SECRET not in said
         assert "wrong1" not in said
         assert "secret cat" not in said
+
+
+def test_debug_shows_the_traceback_of_a_batch_s_failed_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_jobs(tmp_path, FAST)
+    batch = ("batch", "jobs.jsonl", "--out", "videos")
+    with emulating(speed=1000, failures=1.0) as emulator:
+        for name, value in account(emulator).items():
+            monkeypatch.setenv(name, value)
+        assert command([*batch, "--debug"]) == 1
+        shown = capsys.readouterr().err
+        assert command(batch) == 1
+    assert "Traceback" in shown
+    assert "VideoFailed" in shown
+    assert FAST["prompt"] not in shown
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_broken_option_has_its_traceback_only_with_debug(

@@ -13,7 +13,18 @@ import anyio
 import attrs
 
 from seedance_async.budget import Expense
-from seedance_async.cli import consent, exits, files, folder, money, past, rest, results, trouble
+from seedance_async.cli import (
+    consent,
+    debugging,
+    exits,
+    files,
+    folder,
+    money,
+    past,
+    rest,
+    results,
+    trouble,
+)
 from seedance_async.cli.complaints import complain
 from seedance_async.cli.feed import Feed
 from seedance_async.cli.interrupt import Stop, stoppable, stopping
@@ -288,6 +299,8 @@ class Run:
         if isinstance(outcome.error, SessionClosed):  # drained: it is as if its turn never came
             progress.put_back(outcome)
             return
+        if outcome.error is not None:
+            debugging.note(outcome.error)
         record = results.of_outcome(line, outcome, self.order.out)
         self._feed.tell("outcome", attrs.asdict(record))
         file.write(record)
