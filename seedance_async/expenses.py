@@ -185,7 +185,7 @@ class Expenses:
         self._mute[entry.request.model] += entry.is_mute
         spent, is_open = self._sums(entry)
         if entry.lost:
-            lost = attrs.evolve(self._most(self._guessed(entry)), guesses=0)
+            lost = attrs.evolve(self._most(entry.request, self._guessed(entry)), guesses=0)
             spent = spent.plus(lost, entry.lost)
         self._spent, self._open = self._spent.plus(spent), self._open.plus(is_open)
         if entry.billed is not None and not entry.lost:  # there is nothing more to learn of it
@@ -204,26 +204,31 @@ class Expenses:
 
     def _sums(self, entry: _Entry) -> tuple[_Sum, _Sum]:
         """Give what of an entry is spent, and what is open."""
-        most = self._most(self._comes_to(entry))
+        most = self._most(entry.request, self._comes_to(entry))
         if entry.stage is _Stage.RESERVED:
             return _NOTHING, most
         if entry.stage is _Stage.ENDED:
             return attrs.evolve(most, guesses=0), _NOTHING
-        price = self._price(entry.request)
-        fixed = None if price is None else price.of(most.video_s, 0)
-        certain = _Sum(videos=most.videos, video_s=most.video_s, cost=fixed or Decimal(0))
+        fixed = self._fixed(entry.request)
+        certain = _Sum(videos=most.videos, video_s=most.video_s, cost=fixed)
         return certain, most.plus(certain, -1)
 
-    def _most(self, expense: Expense) -> _Sum:
+    def _most(self, request: VideoRequest, expense: Expense) -> _Sum:
         """Give the most that a job may come to, as far as anybody knows."""
         tokens, cost = expense.tokens, expense.cost
         return _Sum(
             videos=expense.videos,
             video_s=expense.video_s,
             tokens=Decimal(0) if tokens is None else tokens.high,
-            cost=Decimal(0) if cost is None else cost.high,
+            # Where nobody knows its tokens, what it costs besides is known.
+            cost=self._fixed(request) if cost is None else cost.high,
             guesses=int(self._is_guess(expense)),
         )
+
+    def _fixed(self, request: VideoRequest) -> Decimal:
+        """Give what a job costs whatever its tokens."""
+        price = self._price(request)
+        return (price and price.of(seconds_of(request), 0)) or Decimal(0)
 
     def _is_guess(self, expense: Expense) -> bool:
         """Tell whether it is unknown of a job what is bounded."""
@@ -236,14 +241,14 @@ class Expenses:
         """Say why a job is not within the budget now, the same for all of a kind; None if it is."""
         if self._budget.max_cost is not None and self._price(request) is None:
             return Refusal(f"there is no price for {request.model}", may_pass=False)
-        most = self._most(expected(request, self._rates(), self._prices))
+        most = self._most(request, expected(request, self._rates(), self._prices))
         if most.guesses and self._mute[request.model]:
             reason = f"the provider does not tell what videos of {request.model} take"
             return Refusal(reason, may_pass=False)
         for name, bound, unit in self._bounds():
             takes: Decimal = getattr(most, name)
             if most.guesses and name in _BILLED:
-                takes = _LEAST
+                takes = max(takes, _LEAST)
             spent = getattr(self._spent, name)
             held = spent + getattr(self._open, name)
             for sum_, may_pass in ((spent, False), (held, True)):

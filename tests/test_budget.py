@@ -295,6 +295,17 @@ async def test_money_is_counted_by_the_prices(emulator: Emulator) -> None:
     )
 
 
+async def test_what_is_known_of_a_cost_counts_while_the_tokens_are_not(
+    emulator: Emulator,
+) -> None:
+    table = PriceTable({FAST: Price(per_second=1, per_million_tokens=1)})
+    async with opened(emulator, budget=Budget(max_cost=5), prices=table) as session:
+        with pytest.raises(BudgetExceeded, match=r"and this one takes 8\.00"):
+            await session.submit(request(1, 8))
+        await session.submit(request(2, 4))
+    assert emulator.stats.accepted == 1
+
+
 async def test_what_has_no_price_is_not_sent(emulator: Emulator) -> None:
     table = PriceTable({PRO: Price(per_second=1)})
     async with opened(emulator, budget=Budget(max_cost=100), prices=table) as session:
