@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import struct
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -95,6 +96,11 @@ def png_bomb(width: int, height: int) -> bytes:
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
     )
+
+
+def wait_until(comes_true: Callable[[], bool]) -> None:
+    while not comes_true():
+        time.sleep(0.005)
 
 
 def looking() -> Iterator[Path]:

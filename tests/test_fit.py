@@ -11,7 +11,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 import wave
 from collections.abc import Awaitable, Callable
 from fractions import Fraction
@@ -22,7 +21,7 @@ import anyio
 import attrs
 import av
 import pytest
-from media_files import HASTE, looking, picture, png_bomb, sound, video
+from media_files import HASTE, looking, picture, png_bomb, sound, video, wait_until
 from PIL import Image, ImageCms
 
 from seedance_async import MediaError, MediaInfo, MediaKind, media
@@ -605,11 +604,6 @@ async def test_a_fit_that_is_given_up_leaves_nothing_behind(
     await asyncio.to_thread(wait_until, lambda: set(looking()) <= others)
     assert len(seen) == 2
     assert not any(b"the-secret-key" in environment for environment in seen)
-
-
-def wait_until(comes_true: Callable[[], bool]) -> None:
-    while not comes_true():
-        time.sleep(0.005)
 
 
 def writes(process: Path, folder: Path) -> bool:

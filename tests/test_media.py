@@ -20,7 +20,7 @@ import anyio
 import av
 import pytest
 from aiohttp import web
-from media_files import beep, looking, mono, picture, png_bomb, sound, video
+from media_files import beep, looking, mono, picture, png_bomb, sound, video, wait_until
 from media_host import Handler, Host
 from PIL import Image
 
@@ -642,5 +642,5 @@ async def test_memory_stays_small_and_processes_end(tmp_path: Path) -> None:
     peaks_kib = [int(text.partition("VmHWM:")[2].split()[0]) for text in told]
     assert 1 <= len(running) <= 2
     assert sum(peaks_kib) < 200_000
-    await looker.close()
-    assert not set(running) & set(looking())
+    await looker.close()  # kills them, and does not wait for their end
+    await asyncio.to_thread(wait_until, lambda: not set(running) & set(looking()))
