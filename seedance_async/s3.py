@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,6 +36,74 @@ _OPTIONS = {"timeout": "5 minutes", "connect_timeout": "15 seconds", "allow_http
 _RETRIES: Any = {"max_retries": 4, "retry_timeout": dt.timedelta(minutes=10)}
 
 
+class Bucket:
+    """A bucket, or a part of one: what is put there, and for whom.
+
+    Args:
+        bucket: Where, as ``s3://bucket`` or ``s3://bucket/prefix``.
+        config: Settings of obstore's ``S3Config``; what is not given comes from the environment.
+
+    Raises:
+        ValueError: The URL or the endpoint cannot be right.
+    """
+
+    def __init__(self, bucket: str, config: Mapping[str, Any]) -> None:
+        where, _, prefix = bucket.removeprefix("s3://").partition("/")
+        prefix = prefix.strip("/")
+        if not bucket.startswith("s3://") or not _BUCKET.fullmatch(where) or not _is_prefix(prefix):
+            raise ValueError("bucket must be a URL such as s3://bucket/prefix")
+        given: Any = {**config, "client_options": {**_OPTIONS, **config.get("client_options", {})}}
+        self._store = S3Store(where, prefix=prefix or None, retry_config=_RETRIES, **given)
+        self._endpoint = self._setting("endpoint_url_s3", "endpoint_url", "endpoint")
+        _check_endpoint(self._endpoint)
+        self.url: str = f"s3://{where}/{prefix}".rstrip("/")
+
+    def _setting(self, *names: str) -> str | None:
+        """Give what obstore goes by: what it was given, or the environment."""
+        given: Any = self._store.config
+        told = (given.get(name) or os.environ.get(f"AWS_{name.upper()}") for name in names)
+        return next(filter(None, told), None)
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether what signs for it may end soon."""
+        return bool(self._setting("session_token") or not self._setting("access_key_id"))
+
+    @property
+    def name(self) -> str:
+        """The bucket's URL, with its endpoint."""
+        return f"{self.url} at {self._endpoint}" if self._endpoint else self.url
+
+    async def put(self, name: str, path: Path, media_type: str) -> None:
+        """Send a file.
+
+        Raises:
+            PublishError: The bucket does not take it.
+        """
+        attributes: Any = {"Content-Type": media_type}
+        with self._telling(path.name):
+            await self._store.put_async(name, path, attributes=attributes, max_concurrency=_AT_ONCE)
+
+    async def sign(self, name: str, lifetime_s: float) -> str:
+        """Give a URL by which anybody can fetch what was put under *name*.
+
+        Raises:
+            PublishError: It cannot be signed.
+        """
+        with self._telling(name):
+            return await obstore.sign_async(
+                self._store, "GET", name, dt.timedelta(seconds=lifetime_s)
+            )
+
+    @contextlib.contextmanager
+    def _telling(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except (BaseError, OSError) as exc:
+            message = f"{self.name} does not take {local.shown(name)}: {_words(exc)}"
+            raise PublishError(message) from exc
+
+
 class S3Publisher:
     """Publishes in a bucket, by a presigned URL; the bucket may be private.
 
@@ -52,33 +123,17 @@ class S3Publisher:
     """
 
     def __init__(self, bucket: str, *, lifetime_s: float = _DAY_S, **config: Any) -> None:
-        where, _, prefix = bucket.removeprefix("s3://").partition("/")
-        prefix = prefix.strip("/")
-        if not bucket.startswith("s3://") or not _BUCKET.fullmatch(where) or not _is_prefix(prefix):
-            raise ValueError("bucket must be a URL such as s3://bucket/prefix")
+        self._bucket = Bucket(bucket, config)
         if not 1 <= lifetime_s <= _LONGEST_S:
             raise ValueError(f"lifetime_s must be 1 to {_LONGEST_S:g} seconds, not {lifetime_s!r}")
-        options: Any = {**_OPTIONS, **config.pop("client_options", {})}
-        self._store = S3Store(
-            where, prefix=prefix or None, retry_config=_RETRIES, client_options=options, **config
-        )
-        self._endpoint = self._setting("endpoint_url_s3", "endpoint_url", "endpoint")
-        _check_endpoint(self._endpoint)
         self._lifetime_s = float(int(lifetime_s))
-        if self._setting("session_token") or not self._setting("access_key_id"):
+        if self._bucket.is_temporary:
             self._lifetime_s = min(self._lifetime_s, _TOKEN_S)
-        self._where = f"s3://{where}/{prefix}".rstrip("/")
-
-    def _setting(self, *names: str) -> str | None:
-        """Give what obstore goes by: what it was given, or the environment."""
-        given: Any = self._store.config
-        told = (given.get(name) or os.environ.get(f"AWS_{name.upper()}") for name in names)
-        return next(filter(None, told), None)
 
     @property
     def name(self) -> str:
         """The bucket's URL, with its endpoint."""
-        return f"{self._where} at {self._endpoint}" if self._endpoint else self._where
+        return self._bucket.name
 
     def __repr__(self) -> str:
         return f"S3Publisher({self.name!r})"
@@ -91,17 +146,8 @@ class S3Publisher:
         Raises:
             PublishError: The bucket does not take it.
         """
-        name, lifetime = file.object_name, dt.timedelta(seconds=self._lifetime_s)
-        attributes: Any = {"Content-Type": file.media_type}
-        try:
-            await self._store.put_async(
-                name, file.path, attributes=attributes, max_concurrency=_AT_ONCE
-            )
-            url = await obstore.sign_async(self._store, "GET", name, lifetime)
-        except (BaseError, OSError) as exc:
-            called = local.shown(file.path.name)
-            message = f"{self.name} does not take {called}: {_words(exc)}"
-            raise PublishError(message) from exc
+        await self._bucket.put(file.object_name, file.path, file.media_type)
+        url = await self._bucket.sign(file.object_name, self._lifetime_s)
         return Published(url, self._lifetime_s)
 
 

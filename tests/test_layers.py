@@ -19,7 +19,7 @@ CONTRACTS: dict[str, dict[str, Any]] = {
     ]["contracts"]
 }
 LAYERS = [layer.split(" | ") for layer in CONTRACTS["layers"]["layers"]]
-AROUND = {"__main__", "cli", "emulator", "media", "report", "s3"}
+AROUND = {"__main__", "cli", "distributed", "emulator", "media", "report", "s3"}
 
 # Calls by their last name: what opens a file, prints, or asks for the time or the environment.
 IMPURE = {"open", "print", "input", "exec", "eval", "__import__"} | {

@@ -77,28 +77,28 @@ MIGRATIONS: tuple[str, ...] = (
     """,
 )
 _CHANGING_TIMES = ("changed_at", "intended_at", "submitted_at", "ended_at", "downloaded_at")
-_TIMES = ("planned_at", *_CHANGING_TIMES)
+TIMES = ("planned_at", *_CHANGING_TIMES)
 _NUMBERS = ("attempts", "polls", "size_bytes")
 _TEXTS = ("task_id", "task_status", "error", "path")
 # What a job is asked for never changes once it is planned.
-_CHANGING = ("state", "answer", *_NUMBERS, *_TEXTS, *_CHANGING_TIMES)
-_COLUMNS = (*_CHANGING, "planned_at", "digest", "request", "name", "key")
-_MOVE = ("at", "state", *_TEXTS)
+CHANGING = ("state", "answer", *_NUMBERS, *_TEXTS, *_CHANGING_TIMES)
+COLUMNS = (*CHANGING, "planned_at", "digest", "request", "name", "key")
+MOVE = ("at", "state", *_TEXTS)
 
 ADD = (
-    f"INSERT INTO jobs ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+    f"INSERT INTO jobs ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
     " ON CONFLICT (key) DO NOTHING"
 )
 # An id that the provider has answered to is for ever, whatever a record says that came from before.
 _CONFIRMED = "CASE WHEN answer IS NOT NULL THEN task_id END"
 _SETS = (
     f"{name} = coalesce(?, {_CONFIRMED})" if name == "task_id" else f"{name} = ?"
-    for name in _CHANGING
+    for name in CHANGING
 )
 CHANGE = f"UPDATE jobs SET {', '.join(_SETS)} WHERE key = ?"  # noqa: S608
 # A create is sent by one: whoever counted the same attempt as well has changed the row before.
 INTEND = f"{CHANGE} AND state IN ('planned', 'unknown') AND attempts = ? - 1"
-READ = f"SELECT place, {', '.join(_COLUMNS)} FROM jobs"  # noqa: S608
+READ = f"SELECT place, {', '.join(COLUMNS)} FROM jobs"  # noqa: S608
 READ_KEY = f"{READ} WHERE key = ?"
 READ_PAGE = f"{READ} WHERE place > ? ORDER BY place LIMIT ?"
 FORGET = (
@@ -122,22 +122,22 @@ REMEMBER = (
 )
 RECALL = "SELECT value FROM facts WHERE name = 'kept ' || ?"
 READ_MOVES = (
-    f"SELECT {', '.join(_MOVE)} FROM moves"  # noqa: S608
+    f"SELECT {', '.join(MOVE)} FROM moves"  # noqa: S608
     " WHERE place = (SELECT place FROM jobs WHERE key = ?) ORDER BY number"
 )
 READ_PAGE_OF_MOVES = (
-    f"SELECT place, {', '.join(_MOVE)} FROM moves"  # noqa: S608
+    f"SELECT place, {', '.join(MOVE)} FROM moves"  # noqa: S608
     " WHERE place BETWEEN ? AND ? ORDER BY place, number"
 )
 READ_MOVES_SINCE = (
-    f"SELECT number, {', '.join(_MOVE)} FROM moves WHERE place = ? AND number > ? ORDER BY number"  # noqa: S608
+    f"SELECT number, {', '.join(MOVE)} FROM moves WHERE place = ? AND number > ? ORDER BY number"  # noqa: S608
 )
 # Of a job that is gone no row is left.
 COUNT_MOVES = "SELECT place, max(number) FROM moves GROUP BY place"
 READ_NAMES = "SELECT key, name FROM jobs WHERE place = ?"
 READ_STANDS = f"""
     SELECT place, (SELECT max(number) FROM moves WHERE moves.place = jobs.place),
-        key, name, intended_at, changed_at, {", ".join(_MOVE[1:])}
+        key, name, intended_at, changed_at, {", ".join(MOVE[1:])}
     FROM jobs ORDER BY place
     """  # noqa: S608
 
@@ -184,9 +184,9 @@ def intended(record: JobRecord) -> tuple[Any, ...]:
 
 def read(row: Sequence[Any]) -> JobRecord:
     """Read a row of ``READ``, without its place."""
-    fields = dict(zip(_COLUMNS, row, strict=True))
+    fields = dict(zip(COLUMNS, row, strict=True))
     del fields["digest"]
-    for name in _TIMES:
+    for name in TIMES:
         if fields[name] is not None:
             fields[name] = moment(fields[name])
     request = fields["request"] = _load_request(fields["request"])
@@ -199,7 +199,7 @@ def read(row: Sequence[Any]) -> JobRecord:
 
 def read_move(row: Sequence[Any]) -> Move:
     """Read a row of ``READ_MOVES``."""
-    fields = dict(zip(_MOVE, row, strict=True))
+    fields = dict(zip(MOVE, row, strict=True))
     return Move(**fields | {"at": moment(fields["at"]), "state": JobState(fields["state"])})
 
 
