@@ -62,6 +62,7 @@ class SignOfLife:
         self._connection: sa.Connection | None = None
         self._file: BinaryIO | None = None
         self._number: int | None = None
+        self._lost_at = float("-inf")
 
     def begin(self) -> None:
         """Take the lock, and be known to others.
@@ -137,6 +138,7 @@ class SignOfLife:
                     raise Gone
         except DBAPIError:
             self._drop()
+            self._lost_at = time.monotonic()
             return False
         return True
 
@@ -154,7 +156,7 @@ class SignOfLife:
             DBAPIError: The server cannot be reached.
         """
         connection = self._connection
-        if connection is None:
+        if connection is None or not self._is_steady(connection):
             return []
         buried = []
         for worker in self._others(connection):
@@ -166,6 +168,16 @@ class SignOfLife:
                         connection.execute(workers.delete().where(gone))
                     buried.append(worker)
         return buried
+
+    def _is_steady(self, connection: sa.Connection) -> bool:
+        """Tell whether everybody has had the time to take their locks again."""
+        if time.monotonic() - self._lost_at < SILENCE_S:
+            return False
+        if self._database.is_sqlite:
+            return True
+        up_s = sa.func.extract("epoch", sa.func.now() - sa.func.pg_postmaster_start_time())
+        with connection.begin():
+            return float(connection.execute(sa.select(up_s)).scalar_one()) > SILENCE_S
 
     def _others(self, connection: sa.Connection) -> list[Worker]:
         query = sa.select(workers.c.number, workers.c.executor_id)
