@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ import attrs
 import postgres
 import pytest
 
-from seedance_async import JobState, SubmissionUnknown, VideoRequest
+from seedance_async import JobState, VideoRequest
 from seedance_async.distributed import DistributedClient
 from seedance_async.emulator import Emulator
 
@@ -258,19 +257,16 @@ async def test_postgres_is_away_for_a_while(tmp_path: Path) -> None:
 
 
 async def test_fifty_clients_with_one_key_make_one_video(dsn: str, tmp_path: Path) -> None:
-    async with Emulator(speed=600) as emulator:
-        async with crew(dsn, emulator, tmp_path) as workers:
-            await workers.join("a")
-            await workers.join("b")
-            async with contextlib.AsyncExitStack() as stack:
-                clients = [
-                    await stack.enter_async_context(DistributedClient(dsn)) for _ in range(50)
-                ]
+    async with Emulator(speed=600) as emulator, crew(dsn, emulator, tmp_path) as workers:
+        await workers.join("a")
+        await workers.join("b")
+        async with contextlib.AsyncExitStack() as stack:
+            clients = [await stack.enter_async_context(DistributedClient(dsn)) for _ in range(50)]
 
-                async def one(client: DistributedClient) -> str | None:
-                    job = await client.submit(request(1), key="tg:12345:678")
-                    return (await job.result(60)).path
+            async def one(client: DistributedClient) -> str | None:
+                job = await client.submit(request(1), key="tg:12345:678")
+                return (await job.result(60)).path
 
-                paths = await asyncio.gather(*map(one, clients))
+            paths = await asyncio.gather(*map(one, clients))
     assert len(set(paths)) == 1
     assert emulator.stats.accepted == 1

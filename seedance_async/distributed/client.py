@@ -46,7 +46,7 @@ from seedance_async.source import BatchSource
 from seedance_async.watch import check_timeout
 
 if TYPE_CHECKING:
-    from seedance_async.distributed.engine import Control
+    from seedance_async.distributed.engine import Control, Turn
 
 T = TypeVar("T")
 SERVICE = "service "  # the fact of that name says where an account's tasks are made
@@ -222,10 +222,10 @@ class DistributedClient:
 
         def work(connection: sa.Connection) -> bool:
             # The job and its place in the queue, or neither.
-            is_new = add(connection, record, account)
-            if is_new:
-                control.enqueue(connection, key, account)
-            return is_new
+            place = add(connection, record, account)
+            if place is not None:
+                control.enqueue(connection, turn_of(key, account, place))
+            return place is not None
 
         is_new = await self._database.run(work)
         if not is_new:
@@ -406,7 +406,7 @@ class DistributedClient:
             # By the rules, and the words, of one machine.
             await Ledger(SharedJournal(self._database, row.account)).settle(key, task_id)
             await self._care_again(key)
-        await self._ask(lambda: self._control.again(key, row.account))
+        await self._ask(lambda: again(self._control, row))
         return await self.status(key)
 
     async def resubmit(self, key: str, *, reason: str) -> JobRecord:
@@ -428,7 +428,9 @@ class DistributedClient:
         row = await self._row(key)
         record, why = row.record, f"resubmitted: {reason}"
         is_open = record.state in (JobState.UNKNOWN, JobState.FAILED)
-        if is_open and record.task_id is None:
+        if record.state is JobState.PLANNED and row.is_over:  # nobody could even begin
+            await self._journal.mark(row, {"is_over": False, "problem": None})
+        elif is_open and record.task_id is None:
             planned = record.moved(JobState.PLANNED, utc_now(), error=why)
             journal = SharedJournal(self._database, row.account)
             if await journal.get(key) != record:
@@ -441,7 +443,7 @@ class DistributedClient:
             raise JournalError(
                 f"job {key} is {record.state}: only failed and unknown ones go again"
             )
-        await self._ask(lambda: self._control.again(key, row.account))
+        await self._ask(lambda: again(self._control, row))
         return await self.status(key)
 
     async def _care_again(self, key: str) -> None:
@@ -562,6 +564,19 @@ class DistributedClient:
             )
             await self._ask(lambda: self._control.set_bounds(account, now))
         return Limits(max_in_flight=now.max_in_flight, creates_per_minute=now.creates_per_minute)
+
+
+def turn_of(key: str, account: str, place: int) -> Turn:
+    """Make what the engine knows of a job."""
+    from seedance_async.distributed.engine import Turn  # noqa: PLC0415 -- takes half a second
+
+    return Turn(key=key, account=account, place=place)
+
+
+def again(control: Control, row: Row) -> None:
+    """Have a job looked at that was over, or is not known to the engine; blocks."""
+    turn = turn_of(row.record.key, row.account, row.place)
+    control.again(turn, was_over=row.is_over)
 
 
 def _is_signed(reference: str) -> bool:

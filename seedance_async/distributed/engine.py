@@ -48,7 +48,7 @@ class Watched:
     """How a watch has ended.
 
     Attributes:
-        state: The job's state; ``again`` where it is to be sent anew.
+        state: How the job stands, for people.
         task_id: The task whose video is to be fetched; None for nothing.
         deadline: Until when, in seconds since 1970.
     """
@@ -68,7 +68,10 @@ class Work(Protocol):
         """Send a job, or take it up; give its state."""
 
     async def watch(self, key: str) -> Watched:
-        """Wait for a job's end."""
+        """Wait for a job's end, or until it is to be sent anew."""
+
+    async def is_over(self, key: str) -> bool:
+        """Tell whether nothing more is to be done about a job."""
 
     async def download(self, key: str, task_id: str, deadline: float) -> None:
         """Bring a video where it is to be kept."""
@@ -92,6 +95,32 @@ class Bounds:
         if self.creates_per_minute is None:
             return None
         return {"limit": max(1, int(self.creates_per_minute * _SHARE)), "period": _PERIOD_S}
+
+
+@attrs.frozen(kw_only=True)
+class Turn:
+    """A job as the engine knows it.
+
+    Attributes:
+        key: Its key.
+        account: Whose it is.
+        place: When its turn comes: the lowest first. What a worker had when it died comes before
+            all that was never begun, so that its place in flight is nobody else's meanwhile.
+    """
+
+    key: str
+    account: str
+    place: int
+
+    @property
+    def options(self) -> EnqueueOptions:
+        """The same, as the engine takes it."""
+        return {
+            "workflow_name": _VIDEO,
+            "queue_name": _queue(self.account),
+            "workflow_id": self.key,
+            "priority": self.place,
+        }
 
 
 def _queue(account: str) -> str:
@@ -127,24 +156,39 @@ async def _fetch(key: str, account: str, task_id: str, deadline: float) -> dict[
 
 @DBOS.workflow(name=_VIDEO, max_recovery_attempts=None)
 async def _video(key: str, account: str) -> dict[str, Any]:
-    await _working[account].begin()
-    watched: dict[str, Any] = {"state": "again"}
-    while watched["state"] == "again":
+    work = await _begun(account)
+    while True:
         await _submit(key, account)
         watched = await _watch(key, account)
-    task_id, deadline = watched["task_id"], watched["deadline"]
-    if task_id is not None:
-        with SetWorkflowID(task_id):
-            await DBOS.enqueue_workflow_async(
-                _downloads(account), _download, key, account, task_id, deadline
-            )
-    return watched
+        task_id, deadline = watched["task_id"], watched["deadline"]
+        if task_id is not None:
+            with SetWorkflowID(task_id):
+                await DBOS.enqueue_workflow_async(
+                    _downloads(account), _download, key, account, task_id, deadline
+                )
+            return watched
+        # No step, whose finding would be taken for granted when the job is taken up again.
+        if await work.is_over(key):
+            return watched
 
 
 @DBOS.workflow(name=_DOWNLOAD, max_recovery_attempts=None)
 async def _download(key: str, account: str, task_id: str, deadline: float) -> dict[str, Any]:
-    await _working[account].begin()
+    await _begun(account)
     return await _fetch(key, account, task_id, deadline)
+
+
+async def _begun(account: str) -> Work:
+    """Begin a workflow; one that comes when its worker has ended is left to the next.
+
+    What is raised would be its end for good.
+    """
+    work = _working.get(account)
+    if work is None:
+        await asyncio.get_running_loop().create_future()
+    assert work is not None  # noqa: S101 -- for the types
+    await work.begin()
+    return work
 
 
 class Engine:
@@ -230,13 +274,13 @@ class Engine:
         """Stop: nothing more comes in, and what runs is nobody's."""
         if not self._began:
             return
-        for account in self._work:
-            _working.pop(account, None)
         if not self._attach:
             loop = asyncio.get_running_loop()
             # It has put its own in the place of the loop's, and shuts it down.
             loop.set_default_executor(ThreadPoolExecutor())
             await loop.run_in_executor(None, DBOS.destroy)
+        for account in self._work:
+            _working.pop(account, None)
 
 
 def migrate(database: Database, role: str | None = None) -> None:
@@ -268,25 +312,30 @@ class Control:
         """Give the connections back."""
         self._client.destroy()
 
-    def enqueue(self, connection: sa.Connection, key: str, account: str) -> None:
+    def enqueue(self, connection: sa.Connection, turn: Turn) -> None:
         """Have a job done by whoever is next, once the transaction is committed."""
         with _told():
-            self._client.enqueue_in_transaction(connection, _options(key, account), key, account)
+            self._client.enqueue_in_transaction(connection, turn.options, turn.key, turn.account)
 
-    def again(self, key: str, account: str) -> None:
-        """Have a job looked at again that was over, or is just about to be."""
+    def again(self, turn: Turn, *, was_over: bool) -> None:
+        """Have a job looked at again.
+
+        Args:
+            turn: The job.
+            was_over: Whether it was over: who has said so may be about to end.
+        """
         with _told():
             for _ in range(_TRIES):
-                status = self._status(key)
+                status = self._status(turn.key)
                 if status is None:
-                    self._client.enqueue(_options(key, account), key, account)
+                    self._client.enqueue(turn.options, turn.key, turn.account)
                     return
                 if status not in _ACTIVE:
                     with contextlib.suppress(error.DBOSException):  # somebody else did it just now
-                        self._client.rewind_workflow(key, queue_name=_queue(account))
+                        self._client.rewind_workflow(turn.key, queue_name=_queue(turn.account))
                     return
-                if status == "ENQUEUED":
-                    return
+                if status == "ENQUEUED" or not was_over:
+                    return  # it is looked at when its turn comes, or is being looked at
                 time.sleep(_PAUSE_S)
 
     def _status(self, key: str) -> str | None:
@@ -345,10 +394,6 @@ class Control:
                 raise JournalError(f"no worker was ever started for the account {account!r}")
             queue.set_global_concurrency(bounds.max_in_flight)
             queue.set_limiter(bounds.limiter)
-
-
-def _options(key: str, account: str) -> EnqueueOptions:
-    return {"workflow_name": _VIDEO, "queue_name": _queue(account), "workflow_id": key}
 
 
 @contextlib.contextmanager

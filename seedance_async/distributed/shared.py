@@ -53,6 +53,7 @@ class Row:
         is_over: Whether nothing more is done about it by itself.
         problem: The error that it ended with.
         cancelled_at: When somebody cancelled it.
+        place: Its number, in the order in which jobs were handed in.
         stamp: What names this version of the row.
     """
 
@@ -61,6 +62,7 @@ class Row:
     is_over: bool
     problem: SeedanceError | None
     cancelled_at: dt.datetime | None
+    place: int
     stamp: str = attrs.field(repr=False)
 
 
@@ -75,7 +77,7 @@ class SharedJournal:
         database: Where they are.
         account: Whose jobs are planned here; None reads those of all.
         spool: Where ids are written first; None for a client, which sends nothing.
-        on_late: Called with the key of a job that was over, and whose id came after all.
+        on_late: Called with a job that was over, and whose id came after all.
     """
 
     def __init__(
@@ -84,7 +86,7 @@ class SharedJournal:
         account: str | None = None,
         *,
         spool: SqliteJournal | None = None,
-        on_late: Callable[[str], Awaitable[None]] | None = None,
+        on_late: Callable[[Row], Awaitable[None]] | None = None,
     ) -> None:
         self._database = database
         self._account = account
@@ -142,7 +144,9 @@ class SharedJournal:
         if record.state in _DONE and record.task_id is not None:
             await self._to_spool(record)
         if late and self._on_late is not None:
-            await self._on_late(record.key)
+            row = await self.row(record.key)
+            if row is not None:
+                await self._on_late(row)
 
     async def _to_spool(self, record: JobRecord) -> None:
         if self._spool is None:
@@ -313,19 +317,18 @@ class SharedJournal:
         self._stamps.pop(key, None)
 
 
-def add(connection: sa.Connection, record: JobRecord, account: str) -> bool:
-    """Write a new job down; whether its key was free."""
+def add(connection: sa.Connection, record: JobRecord, account: str) -> int | None:
+    """Write a new job down, and give its place; None where its key is another's."""
     known = sa.select(jobs.c.place).where(jobs.c.key == record.key)
     if connection.execute(known).first() is not None:
-        return False
+        return None
     values = dict(zip(rows.COLUMNS, rows.added(_shareable(record)), strict=True))
     values |= {"account": account, "stamp": uuid.uuid4().hex, "is_over": False}
     inserting = _insert(connection, values)
     place = connection.execute(inserting).scalar()
-    if place is None:  # somebody else in the same moment
-        return False
-    _note(connection, place, record)
-    return True
+    if place is not None:  # somebody else in the same moment
+        _note(connection, place, record)
+    return place
 
 
 def _insert(connection: sa.Connection, values: dict[str, Any]) -> sa.Executable:
@@ -435,10 +438,11 @@ def _page(connection: sa.Connection, *wanted: sa.ColumnElement[bool]) -> list[tu
 
 
 def _row(found: sa.Row[Any]) -> Row:
-    _, account, stamp, is_over, problem, cancelled_at, *columns = tuple(found)
+    place, account, stamp, is_over, problem, cancelled_at, *columns = tuple(found)
     return Row(
         record=rows.read(columns),
         account=account,
+        place=place,
         stamp=stamp,
         is_over=bool(is_over),
         problem=None if problem is None else problems.load(problem),

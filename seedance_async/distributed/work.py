@@ -103,6 +103,15 @@ class AccountWork:
         """Wait for a job's end, as long as it takes until nothing more is to be done here."""
         return await self._left_alone(lambda: self._watch(key), key)
 
+    async def is_over(self, key: str) -> bool:
+        """Tell whether nothing more is to be done about a job."""
+
+        async def look() -> bool:
+            row = await self._journal.row(key)
+            return row is None or row.is_over
+
+        return await self._left_alone(look, key)
+
     async def download(self, key: str, task_id: str, deadline: float) -> None:
         """Bring a video to the sink; tried again until *deadline*, in seconds since 1970."""
         await self._left_alone(lambda: self._download(key, task_id, deadline), key)
@@ -124,6 +133,16 @@ class AccountWork:
                     await _never()
                 self._journal.let_go(key)
                 await asyncio.sleep(_LOOK_S)
+            # A bug, ours or in a sink of the user's: even that must not leave a job hanging.
+            except Exception as exc:  # noqa: BLE001
+                _log.error("job %s: unexpected %r", key, exc)
+                await self._give_up(key, SeedanceError(f"unexpected {type(exc).__name__}"))
+
+    async def _give_up(self, key: str, error: SeedanceError) -> None:
+        try:
+            await self._journal.close(await self._row(key), error)
+        except JournalError:
+            await asyncio.sleep(_LOOK_S)
 
     async def _submit(self, key: str) -> str:
         row = await self._journal.row(key)
@@ -164,7 +183,7 @@ class AccountWork:
             if row is None or row.is_over:
                 return Watched(state="over")
             if row.record.state in (JobState.PLANNED, JobState.SUBMITTING):
-                return Watched(state="again")
+                return Watched(state="to be sent")
             if row.record.state is JobState.COMPLETED and row.cancelled_at is None:
                 ended = row.record.ended_at or utc_now()
                 until = (ended + KEPT).timestamp()

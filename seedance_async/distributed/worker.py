@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -28,9 +28,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from seedance_async.account import Account as Target
 from seedance_async.distributed.accounts import Account
 from seedance_async.distributed.alive import BEAT_S, Gone, SignOfLife, Worker
-from seedance_async.distributed.client import SERVICE
+from seedance_async.distributed.client import SERVICE, again, turn_of
 from seedance_async.distributed.database import Database, read_fact, write_fact
-from seedance_async.distributed.shared import SharedJournal, TakenOver, add
+from seedance_async.distributed.shared import Row, SharedJournal, TakenOver, add
 from seedance_async.distributed.sinks import Sink, as_sink
 from seedance_async.errors import JournalError, SeedanceError
 from seedance_async.events import Subscriber
@@ -151,6 +151,7 @@ class DistributedWorker:
             self._life = SignOfLife(self._database, self._engine.executor_id, names)
             await self._database.thread(self._life.begin)
             self._stack.push_async_callback(self._say_goodbye)
+            self._stack.push_async_callback(self._leave_all)  # what came in meanwhile
             self._stack.push_async_callback(self._engine.end)
             self._stack.push_async_callback(self._leave_all)
             await self._engine.begin(
@@ -179,9 +180,7 @@ class DistributedWorker:
         )
         spool = await self._stack.enter_async_context(self._first_free_spool(account.name))
         await spool.claim(target.service)
-        journal = SharedJournal(
-            self._database, account.name, spool=spool, on_late=self._again_of(account.name)
-        )
+        journal = SharedJournal(self._database, account.name, spool=spool, on_late=self._is_late)
         session = SeedanceSession(
             target.api_key,
             base_url=target.base_url,
@@ -222,14 +221,11 @@ class DistributedWorker:
                 await spool.close()
             return
 
-    def _again_of(self, account: str) -> Callable[[str], Awaitable[None]]:
-        async def again(key: str) -> None:
-            _log.warning("job %s is under way again: its id came after it was given up", key)
-            control = self._control
-            assert control is not None  # noqa: S101 -- for the types: it has begun
-            await self._database.thread(lambda: control.again(key, account))
-
-        return again
+    async def _is_late(self, row: Row) -> None:
+        _log.warning("job %s is under way again: its id came after all", row.record.key)
+        control = self._control
+        assert control is not None  # noqa: S101 -- for the types: it has begun
+        await self._database.thread(lambda: again(control, attrs.evolve(row, is_over=True)))
 
     # ---- what spools know, and the database does not
 
@@ -272,8 +268,9 @@ class DistributedWorker:
         _log.warning("job %s was not in the database any more, and is again", spooled.key)
 
         def work(connection: sa.Connection) -> None:
-            if add(connection, spooled, account):
-                control.enqueue(connection, spooled.key, account)
+            place = add(connection, spooled, account)
+            if place is not None:
+                control.enqueue(connection, turn_of(spooled.key, account, place))
 
         await self._database.run(work, spooled.task_id)
 
