@@ -223,7 +223,7 @@ class Engine:
         """What the engine calls this worker."""
         return DBOS.executor_id if self._attach else self._executor_id
 
-    async def begin(self, bounds: Mapping[str, Bounds]) -> None:
+    async def begin(self) -> None:
         """Start: from now on jobs come in; inside the event loop in which they are to run.
 
         Raises:
@@ -238,21 +238,6 @@ class Engine:
         if not self._attach:
             # Connects and migrates, which may take a second.
             DBOS.launch()
-        for account, its in bounds.items():
-            # What was set while workers ran holds for those that come, see ``Control.set_bounds``.
-            await DBOS.register_queue_async(
-                _queue(account),
-                global_concurrency=its.max_in_flight,
-                limiter=its.limiter,
-                polling_interval_sec=_POLL_S,
-                on_conflict="never_update",
-            )
-            await DBOS.register_queue_async(
-                _downloads(account),
-                worker_concurrency=_DOWNLOADS,
-                polling_interval_sec=_POLL_S,
-                on_conflict="never_update",
-            )
 
     def _make(self) -> None:
         DBOS(
@@ -266,6 +251,8 @@ class Engine:
                 "sys_db_pool_size": _CONNECTIONS,
                 "db_engine_kwargs": {"hide_parameters": True},
                 "log_level": "ERROR",
+                # Only SQLite is asked for news, which we need none of; so long the end takes.
+                "notification_listener_polling_interval_sec": 0.2,
             }
         )
         DBOS.listen_queues([queue(name) for name in self._work for queue in (_queue, _downloads)])
@@ -375,6 +362,26 @@ class Control:
         ):
             yield from page
             offset += len(page)
+
+    def make_queues(self, account: str, bounds: Bounds) -> None:
+        """Make an account's queues, unless they are there.
+
+        What was set while workers ran holds for those that come, see ``set_bounds``.
+        """
+        with _told():
+            self._client.register_queue(
+                _queue(account),
+                global_concurrency=bounds.max_in_flight,
+                limiter=bounds.limiter,
+                polling_interval_sec=_POLL_S,
+                on_conflict="never_update",
+            )
+            self._client.register_queue(
+                _downloads(account),
+                worker_concurrency=_DOWNLOADS,
+                polling_interval_sec=_POLL_S,
+                on_conflict="never_update",
+            )
 
     def bounds(self, account: str) -> Bounds | None:
         """Give what is in force for an account; None where no worker was started for it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import logging
 import os
@@ -137,7 +138,12 @@ class DistributedWorker:
             await self._database.thread(self._database.check_version)
             self._control = control = await asyncio.to_thread(Control, self._database)
             self._stack.push_async_callback(asyncio.to_thread, control.close)
-            for account in self._accounts.values():
+            for name, account in self._accounts.items():
+                bounds = Bounds(
+                    max_in_flight=account.max_in_flight,
+                    creates_per_minute=account.creates_per_minute,
+                )
+                await self._database.thread(functools.partial(control.make_queues, name, bounds))
                 await self._open(account, sink)
             executor_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
             self._engine = Engine(
@@ -154,15 +160,7 @@ class DistributedWorker:
             self._stack.push_async_callback(self._leave_all)  # what came in meanwhile
             self._stack.push_async_callback(self._engine.end)
             self._stack.push_async_callback(self._leave_all)
-            await self._engine.begin(
-                {
-                    name: Bounds(
-                        max_in_flight=account.max_in_flight,
-                        creates_per_minute=account.creates_per_minute,
-                    )
-                    for name, account in self._accounts.items()
-                }
-            )
+            await self._engine.begin()
             for name in self._accounts:
                 await self._reconcile(name)
             await self._follow_limits(is_first=True)
