@@ -11,13 +11,16 @@ import datetime as dt
 import json
 import logging
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import anyio
 import attrs
 import pytest
+import sqlalchemy as sa
 from conftest import ScriptedApi
 
 from seedance_async import (
@@ -685,3 +688,62 @@ async def test_stop_ends_run_forever(place: Place, emulator: Emulator) -> None:
         asyncio.get_running_loop().call_later(0.1, working.stop)
         with anyio.fail_after(10):
             await working.run_forever()
+
+
+async def test_a_database_that_is_away_for_long_when_an_id_comes(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from seedance_async.distributed import database, worker
+
+    monkeypatch.setattr(worker, "_PATIENCE_S", 0.2)
+    is_away: list[float] = []
+    usual = database.Database._in_transaction
+
+    def in_transaction(its: Any, do: Any) -> Any:
+        if is_away and time.monotonic() < is_away[0]:
+            raise sa.exc.OperationalError("", {}, Exception("the server is gone"))
+        return usual(its, do)
+
+    monkeypatch.setattr(database.Database, "_in_transaction", in_transaction)
+    fast = Emulator(
+        speed=SPEED,
+        api_key=KEY,
+        latency_s=0.1,
+        on_accept=lambda *_: is_away.append(time.monotonic() + 1.0),
+    )
+    async with fast, place.worker(fast), place.client() as client:
+        await client.submit(film(), key="a")
+        with anyio.fail_after(20):
+            while not is_away or time.monotonic() < is_away[0]:
+                await anyio.sleep(0.05)
+        made = await client.job("a").result(20)
+        history = await client.history("a")
+    assert made.state is JobState.COMPLETED
+    assert fast.stats.accepted == 1
+    assert JobState.UNKNOWN not in {move.state for move in history}
+
+
+async def test_a_program_that_runs_the_engine_itself(place: Place, emulator: Emulator) -> None:
+    from dbos import DBOS
+
+    DBOS(config={"name": "an-app", "system_database_url": place.dsn, "log_level": "ERROR"})
+    DBOS.launch()
+    try:
+        async with both(place, emulator, attach=True) as client:
+            made = await (await client.submit(film(), key="a")).result(20)
+        assert made.state is JobState.COMPLETED
+        assert DBOS.executor_id == "local"  # it goes on
+    finally:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
+        await asyncio.to_thread(DBOS.destroy)
+
+
+async def test_a_bug_of_somebody_elses_ends_one_job(place: Place, emulator: Emulator) -> None:
+    class Broken:
+        async def keep(self, video: Video, name: str) -> tuple[str, int]:
+            raise ZeroDivisionError(name)
+
+    async with both(place, emulator, Broken()) as client:
+        with pytest.raises(errors.SeedanceError, match="unexpected ZeroDivisionError"):
+            await (await client.submit(film(), key="a")).result(20)
+        assert (await client.status("a")).state is JobState.COMPLETED

@@ -17,12 +17,15 @@ from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
 from seedance_async import (
+    DownloadError,
+    Fixed,
     LocalFile,
     MediaKind,
     PublishError,
     SeedanceSession,
     VideoRequest,
 )
+from seedance_async.distributed import S3Folder
 from seedance_async.emulator import Emulator
 from seedance_async.s3 import S3Publisher
 
@@ -223,3 +226,24 @@ def test_an_endpoint_is_a_url(
 def test_a_signature_holds_at_most_seven_days(lifetime_s: float) -> None:
     with pytest.raises(ValueError, match="1 to 604800 seconds"):
         S3Publisher("s3://pictures", lifetime_s=lifetime_s)
+
+
+async def test_workers_keep_videos_in_a_bucket(made: Bucket, emulator: Emulator) -> None:
+    keys = {"access_key_id": "id", "secret_access_key": "s3cr3t-key", "region": "us-east-1"}
+    sink = S3Folder("s3://pictures/videos", endpoint=made.endpoint, **keys)
+    assert "s3cr3t" not in repr(sink)
+    request = VideoRequest(model="seedance_2_0_fast_pro", prompt="x")
+    async with SeedanceSession(
+        emulator.api_key, base_url=emulator.base_url, pacing=Fixed(1)
+    ) as session:
+        video = await session.generate(request)
+        where, size_bytes = await sink.keep(video, "a.mp4")
+        assert where == "s3://pictures/videos/a.mp4"
+        made.forbids = ("PUT",)
+        with pytest.raises(DownloadError, match="AccessDenied") as caught:
+            await sink.keep(video, "b.mp4")
+    assert caught.value.task_id == video.id
+    status, kind, content = await fetch(await sink._bucket.sign("a.mp4", 60))
+    assert (status, kind, len(content)) == (200, "video/mp4", size_bytes)
+    with pytest.raises(ValueError, match="s3://bucket/prefix"):
+        S3Folder("s3:/pictures")

@@ -59,7 +59,6 @@ _has_task = jobs.c.task_id.is_not(None)
 sa.Index(
     "seedance_jobs_by_task",
     jobs.c.task_id,
-    unique=True,
     postgresql_where=_has_task,
     sqlite_where=_has_task,
 )

@@ -109,15 +109,15 @@ class SharedJournal:
             add(connection, record, str(self._account))
             return _read(connection, jobs.c.key == record.key)[0]
 
-        row = await self._database.run(work)
-        if self._spool is not None and row.record.state in OPEN:
-            row = await self._with_spooled_id(row)
+        row = await self.with_spooled_id(await self._database.run(work))
         self._stamps[record.key] = row.stamp
         return row.record
 
-    async def _with_spooled_id(self, row: Row) -> Row:
+    async def with_spooled_id(self, row: Row) -> Row:
         """Bring in an id that this machine knows, and the database does not."""
-        spooled = await self._spool.get(row.record.key) if self._spool is not None else None
+        if self._spool is None or row.record.state not in OPEN:
+            return row
+        spooled = await self._spool.get(row.record.key)
         if spooled is None or spooled.task_id is None or spooled.attempts != row.record.attempts:
             return row
         await self.bring(spooled)
@@ -173,7 +173,7 @@ class SharedJournal:
     async def by_task(self, task_id: str) -> JobRecord | None:
         """Give the record of the job that *task_id* belongs to, or None."""
         found = await self._rows(jobs.c.task_id == task_id)
-        return self._known(found[0]) if found else None
+        return self._known(found[-1]) if found else None
 
     def _known(self, row: Row) -> JobRecord:
         # Of a job that is being worked on, what was read for that decides.
@@ -428,7 +428,7 @@ _SELECTED = (
 
 
 def _read(connection: sa.Connection, *wanted: sa.ColumnElement[bool]) -> list[Row]:
-    query = sa.select(*_SELECTED).where(*wanted)
+    query = sa.select(*_SELECTED).where(*wanted).order_by(jobs.c.place)
     return [_row(found) for found in connection.execute(query)]
 
 

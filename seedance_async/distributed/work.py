@@ -148,7 +148,7 @@ class AccountWork:
         row = await self._journal.row(key)
         if row is None or row.is_over:
             return "over"
-        record = row.record
+        record = (await self._journal.with_spooled_id(row)).record
         if record.state not in (JobState.PLANNED, JobState.SUBMITTING):
             return str(record.state)
         try:
@@ -183,6 +183,7 @@ class AccountWork:
             if row is None or row.is_over:
                 return Watched(state="over")
             if row.record.state in (JobState.PLANNED, JobState.SUBMITTING):
+                await asyncio.sleep(_LOOK_S)  # nobody is in a hurry who sends a second time
                 return Watched(state="to be sent")
             if row.record.state is JobState.COMPLETED and row.cancelled_at is None:
                 ended = row.record.ended_at or utc_now()
