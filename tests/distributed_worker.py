@@ -52,11 +52,11 @@ async def main(told: dict[str, Any]) -> None:
         pacing=Fixed(told.get("poll_s", 0.2)),
     )
     async with working:
-        print("ready", flush=True)
+        print("ready", flush=True)  # noqa: T201
         try:
             await working.run_forever()
         except WorkerFenced:
-            print("fenced", flush=True)
+            print("fenced", flush=True)  # noqa: T201
             raise SystemExit(3) from None
 
 

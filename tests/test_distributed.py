@@ -21,10 +21,11 @@ import anyio
 import attrs
 import postgres
 import pytest
+from programs import tool
 
 from seedance_async import JobState, VideoRequest
 from seedance_async.distributed import DistributedClient
-from seedance_async.emulator import Emulator
+from seedance_async.emulator import Emulator, Fault
 
 PROGRAM = Path(__file__).with_name("distributed_worker.py")
 pytestmark = pytest.mark.skipif(
@@ -124,11 +125,13 @@ class Crew:
 
 @contextlib.asynccontextmanager
 async def crew(dsn: str, emulator: Emulator, folder: Path, **more: Any) -> AsyncIterator[Crew]:
-    its = Crew({"dsn": dsn, "base_url": emulator.base_url, **more}, folder)
-    try:
-        yield its
-    finally:
-        await its.leave()
+    """Have the emulator serve, and a crew that is still to join."""
+    async with emulator:
+        its = Crew({"dsn": dsn, "base_url": emulator.base_url, **more}, folder)
+        try:
+            yield its
+        finally:
+            await its.leave()
 
 
 def request(number: int) -> VideoRequest:
@@ -171,23 +174,22 @@ async def adopt_unknown(client: DistributedClient, accepted: Accepted) -> int:
 
 async def test_a_worker_is_killed_and_another_joins(dsn: str, tmp_path: Path) -> None:
     jobs, accepted = 500, Accepted()
-    async with Emulator(speed=100, latency_s=0.5, on_accept=accepted) as emulator:
-        async with crew(dsn, emulator, tmp_path, creates_per_minute=3000) as workers:
-            first = await workers.join("a")
-            await workers.join("b")
-            async with DistributedClient(dsn) as client:
-                await hand_in(client, jobs)
-                await until(client, 60, *ENDED)
-                await accepted.next()
-                first.kill()
-                await until(client, 100, *ENDED)
-                await workers.join("c")
-                await until(client, jobs, *ENDED, s=120)
-                peak = emulator.stats.peak_in_flight
-                unknown = await adopt_unknown(client, accepted)
-                results = [client.job(f"job {number}").result(60) for number in range(jobs)]
-                records = await asyncio.gather(*results)
-    print("unknown", unknown, "peak", peak, emulator.stats.refused)
+    emulator = Emulator(speed=100, latency_s=0.5, on_accept=accepted)
+    async with crew(dsn, emulator, tmp_path, creates_per_minute=3000) as workers:
+        first = await workers.join("a")
+        await workers.join("b")
+        async with DistributedClient(dsn) as client:
+            await hand_in(client, jobs)
+            await until(client, 60, *ENDED)
+            await accepted.next()
+            first.kill()
+            await until(client, 100, *ENDED)
+            await workers.join("c")
+            await until(client, jobs, *ENDED, s=120)
+            peak = emulator.stats.peak_in_flight
+            unknown = await adopt_unknown(client, accepted)
+            results = [client.job(f"job {number}").result(60) for number in range(jobs)]
+            records = await asyncio.gather(*results)
     assert {record.state for record in records} == {JobState.COMPLETED}
     assert all(record.path for record in records)
     assert accepted.repeated == {}
@@ -199,24 +201,24 @@ async def test_a_worker_is_killed_and_another_joins(dsn: str, tmp_path: Path) ->
 
 async def test_a_worker_that_stands_still_is_replaced_and_stops(dsn: str, tmp_path: Path) -> None:
     jobs, accepted = 100, Accepted()
-    async with Emulator(speed=100, latency_s=0.5, on_accept=accepted) as emulator:
-        async with crew(dsn, emulator, tmp_path, max_in_flight=20) as workers:
-            first = await workers.join("a")
-            async with DistributedClient(dsn) as client:
-                await hand_in(client, jobs)
-                await until(client, 10, *ENDED)
-                await accepted.next()
-                first.send_signal(signal.SIGSTOP)
-                await workers.join("b")
-                await until(client, 1, JobState.UNKNOWN)  # what it had on the wire
-                await until(client, 50, *ENDED)
-                first.send_signal(signal.SIGCONT)
-                # The answers waited for it, and so their jobs are not unknown any more.
-                await until(client, jobs, JobState.COMPLETED)
-                assert await asyncio.wait_for(first.wait(), 30) == 3
-                assert first.stdout is not None
-                assert await first.stdout.readline() == b"fenced\n"
-                assert len(await client.workers()) == 1
+    emulator = Emulator(speed=100, latency_s=0.5, on_accept=accepted)
+    async with crew(dsn, emulator, tmp_path, max_in_flight=20) as workers:
+        first = await workers.join("a")
+        async with DistributedClient(dsn) as client:
+            await hand_in(client, jobs)
+            await until(client, 10, *ENDED)
+            await accepted.next()
+            first.send_signal(signal.SIGSTOP)
+            await workers.join("b")
+            await until(client, 1, JobState.UNKNOWN)  # what it had on the wire
+            await until(client, 50, *ENDED)
+            first.send_signal(signal.SIGCONT)
+            # The answers waited for it, and so their jobs are not unknown any more.
+            await until(client, jobs, JobState.COMPLETED)
+            assert await asyncio.wait_for(first.wait(), 30) == 3
+            assert first.stdout is not None
+            assert await first.stdout.readline() == b"fenced\n"
+            assert len(await client.workers()) == 1
     assert accepted.repeated == {}
     assert emulator.stats.accepted == jobs
     assert emulator.stats.peak_in_flight <= 20
@@ -231,24 +233,23 @@ async def test_postgres_is_away_for_a_while(tmp_path: Path) -> None:
         each.chmod(0o755)
     with postgres.running(folder) as server:
         dsn = server.new_database()
-        async with Emulator(speed=100, latency_s=0.2, on_accept=accepted) as emulator:
-            async with crew(dsn, emulator, tmp_path, max_in_flight=20) as workers:
-                await workers.join("a")
-                await workers.join("b")
-                async with DistributedClient(dsn) as client:
-                    await hand_in(client, jobs)
-                    await until(client, 20, *ENDED)
-                    await accepted.next()
-                    await asyncio.to_thread(server.stop)
-                    before = len(accepted.times)
-                    await anyio.sleep(20)
-                    assert len(accepted.times) - before <= 20  # what was intended before
-                    await asyncio.to_thread(server.start)
-                    await until(client, jobs, *ENDED)
-                    counted = (await client.counts())["main"]
-                    there = len(await client.workers())
-                assert [member.returncode for member in workers.members] == [None, None]
-                print(workers.log()[-3000:])
+        emulator = Emulator(speed=100, latency_s=0.2, on_accept=accepted)
+        async with crew(dsn, emulator, tmp_path, max_in_flight=20) as workers:
+            await workers.join("a")
+            await workers.join("b")
+            async with DistributedClient(dsn) as client:
+                await hand_in(client, jobs)
+                await until(client, 20, *ENDED)
+                await accepted.next()
+                await asyncio.to_thread(server.stop)
+                before = len(accepted.times)
+                await anyio.sleep(20)
+                assert len(accepted.times) - before <= 20  # what was intended before
+                await asyncio.to_thread(server.start)
+                await until(client, jobs, *ENDED)
+                counted = (await client.counts())["main"]
+                there = len(await client.workers())
+            assert [member.returncode for member in workers.members] == [None, None]
     assert counted == {JobState.COMPLETED: jobs}
     assert there == 2
     assert accepted.repeated == {}
@@ -257,7 +258,8 @@ async def test_postgres_is_away_for_a_while(tmp_path: Path) -> None:
 
 
 async def test_fifty_clients_with_one_key_make_one_video(dsn: str, tmp_path: Path) -> None:
-    async with Emulator(speed=600) as emulator, crew(dsn, emulator, tmp_path) as workers:
+    emulator = Emulator(speed=600)
+    async with crew(dsn, emulator, tmp_path) as workers:
         await workers.join("a")
         await workers.join("b")
         async with contextlib.AsyncExitStack() as stack:
@@ -270,3 +272,44 @@ async def test_fifty_clients_with_one_key_make_one_video(dsn: str, tmp_path: Pat
             paths = await asyncio.gather(*map(one, clients))
     assert len(set(paths)) == 1
     assert emulator.stats.accepted == 1
+
+
+async def test_the_rate_is_the_accounts_and_not_each_workers(dsn: str, tmp_path: Path) -> None:
+    accepted = Accepted()
+    emulator = Emulator(speed=600, on_accept=accepted)
+    async with crew(dsn, emulator, tmp_path, creates_per_minute=30) as workers:
+        await workers.join("a")
+        await workers.join("b")
+        async with DistributedClient(dsn) as client:
+            await hand_in(client, 60)
+            await until(client, 5, *ENDED)
+            counted = (await client.counts())["main"]
+            # Each keeps their distance, and together they have begun no more than four fifths.
+            assert counted[JobState.PLANNED] >= 60 - 24
+            await client.set_limit("main", creates_per_minute=60_000)
+            await until(client, 60, JobState.COMPLETED)
+    assert accepted.repeated == {}
+    assert emulator.stats.accepted == 60
+
+
+async def test_a_dump_has_no_key_and_no_signed_url(dsn: str, tmp_path: Path) -> None:
+    key = "sk-of-an-account-that-nobody-may-read"
+    faults = [Fault("create.reset_after_accept"), Fault("query.error_object")]
+    emulator = Emulator(speed=600, api_key=key, faults=faults, failures=0.3)
+    async with crew(dsn, emulator, tmp_path, api_key=key, out=str(tmp_path / "out")) as workers:
+        await workers.join("a")
+        async with DistributedClient(dsn) as client:
+            await hand_in(client, 12)
+            await until(client, 12, *ENDED)
+            async with client.batch([], account="main") as outcomes:
+                assert [outcome async for outcome in outcomes] == []
+    dumped = await anyio.run_process([*tool("pg_dump"), "--inserts", dsn])
+    dump = dumped.stdout.decode()
+    assert "film 7" in dump  # so that what follows means something
+    assert dump.count("seedance.submit") >= 12
+    assert key not in dump
+    assert "signature=" not in dump
+    assert emulator.base_url not in dump
+    assert key not in workers.log()
+    assert "signature=" not in workers.log()
+    assert "film 7" not in workers.log()

@@ -12,7 +12,7 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -142,10 +142,17 @@ def film(number: int = 1) -> VideoRequest:
     return VideoRequest(model="seedance_2_0_fast_pro", prompt=f"film {number}")
 
 
-async def state(client: DistributedClient, key: str, *states: JobState) -> None:
+async def comes_true(check: Callable[[], Awaitable[bool]]) -> None:
     with anyio.fail_after(20):
-        while (await client.status(key)).state not in states:
+        while not await check():  # noqa: ASYNC110 -- nobody tells of it
             await anyio.sleep(0.02)
+
+
+async def state(client: DistributedClient, key: str, *states: JobState) -> None:
+    async def is_so() -> bool:
+        return (await client.status(key)).state in states
+
+    await comes_true(is_so)
 
 
 async def test_a_batch_has_the_outcomes_of_one_machine(
@@ -192,12 +199,10 @@ async def test_what_the_source_raises_comes_behind_its_jobs(
         raise OSError("the file ends here")
 
     async with both(place, emulator) as client:
-        seen = []
-        with pytest.raises(OSError, match="the file ends here"):
-            async with client.batch(source()) as outcomes:
-                async for outcome in outcomes:
-                    seen.append(outcome.status)
-        assert seen == [OutcomeStatus.COMPLETED]
+        async with client.batch(source()) as outcomes:
+            assert (await anext(outcomes)).status is OutcomeStatus.COMPLETED
+            with pytest.raises(OSError, match="the file ends here"):
+                await anext(outcomes)
         with pytest.raises(ZeroDivisionError):
             async with client.batch([film(2)]):
                 _ = 1 / 0
@@ -235,7 +240,7 @@ async def test_a_lost_answer_is_unknown_until_somebody_adopts_it(place: Place) -
             with pytest.raises(SubmissionUnknown, match="a"):
                 await job.result(20)
             other = await (await client.submit(film(2), key="b")).result(20)
-            with pytest.raises(JournalError, match="another job|belongs to job b"):
+            with pytest.raises(JournalError, match="belongs to job b"):
                 await client.adopt("a", str(other.task_id))
             with pytest.raises(JournalError, match="only unknown"):
                 await client.adopt("b", accepted[0])
@@ -357,14 +362,16 @@ async def test_limits_are_followed_while_workers_run(
     from seedance_async.distributed import worker
 
     monkeypatch.setattr(worker, "BEAT_S", 0.1)
-    async with place.worker(emulator, account={"creates_per_minute": 60}) as working:
+    async with place.worker(emulator, account={"creates_per_minute": 60}) as working:  # noqa: SIM117
         async with place.client() as client:
             assert (await client.set_limit("main")).max_in_flight == 5
             limits = await client.set_limit("main", max_in_flight=9, creates_per_minute=600)
             assert (limits.max_in_flight, limits.creates_per_minute) == (9, 600)
-            with anyio.fail_after(10):
-                while working._work["main"].session.limits.max_in_flight != 9:
-                    await anyio.sleep(0.02)
+
+            async def is_followed() -> bool:
+                return working._work["main"].session.limits.max_in_flight == 9
+
+            await comes_true(is_followed)
             assert working._work["main"].session.limits.creates_per_minute == 600
             with pytest.raises(ValueError, match="at least 1"):
                 await client.set_limit("main", max_in_flight=0)
@@ -434,13 +441,15 @@ async def test_waits_that_are_over_before_the_task(place: Place) -> None:
 
 async def test_a_worker_that_leaves_leaves_its_jobs_to_the_next(place: Place) -> None:
     slow = Emulator(speed=60, api_key=KEY, latency_s=0.2)
+
+    async def three() -> bool:
+        return slow.stats.accepted >= 3
+
     async with slow:
         async with both(place, slow) as client:
             for number in range(8):
                 await client.submit(film(number), key=f"job {number}")
-            with anyio.fail_after(20):
-                while slow.stats.accepted < 3:
-                    await anyio.sleep(0.01)
+            await comes_true(three)
         async with place.client() as client:
             states = [record.state async for record in client.jobs()]
             assert JobState.UNKNOWN not in states
@@ -483,9 +492,11 @@ async def test_an_older_copy_of_the_database_is_mended_from_the_spool(place: Pla
             database.execute("UPDATE seedance_jobs SET is_over = 1")
         async with both(place, slow) as client:
             assert (await client.job("a").status()).task_id == task_id
-            with anyio.fail_after(20):
-                while not (await client.status("a")).path:
-                    await anyio.sleep(0.05)
+
+            async def is_there() -> bool:
+                return (await client.status("a")).path is not None
+
+            await comes_true(is_there)
     assert slow.stats.accepted == 1
 
 
@@ -635,7 +646,7 @@ def test_an_error_of_a_newer_version_is_one_all_the_same() -> None:
     ids=str,
 )
 def test_an_account_that_cannot_be(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="must be|account's name|base_url"):
+    with pytest.raises(ValueError, match=r"must be|account's name|base_url"):
         Account(**{"api_key": "k", **wrong})
 
 
@@ -713,9 +724,11 @@ async def test_a_database_that_is_away_for_long_when_an_id_comes(
     )
     async with fast, place.worker(fast), place.client() as client:
         await client.submit(film(), key="a")
-        with anyio.fail_after(20):
-            while not is_away or time.monotonic() < is_away[0]:
-                await anyio.sleep(0.05)
+
+        async def is_back() -> bool:
+            return bool(is_away) and time.monotonic() > is_away[0]
+
+        await comes_true(is_back)
         made = await client.job("a").result(20)
         history = await client.history("a")
     assert made.state is JobState.COMPLETED

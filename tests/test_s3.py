@@ -228,14 +228,15 @@ def test_a_signature_holds_at_most_seven_days(lifetime_s: float) -> None:
         S3Publisher("s3://pictures", lifetime_s=lifetime_s)
 
 
-async def test_workers_keep_videos_in_a_bucket(made: Bucket, emulator: Emulator) -> None:
+async def test_workers_keep_videos_in_a_bucket(made: Bucket) -> None:
     keys = {"access_key_id": "id", "secret_access_key": "s3cr3t-key", "region": "us-east-1"}
     sink = S3Folder("s3://pictures/videos", endpoint=made.endpoint, **keys)
     assert "s3cr3t" not in repr(sink)
     request = VideoRequest(model="seedance_2_0_fast_pro", prompt="x")
-    async with SeedanceSession(
-        emulator.api_key, base_url=emulator.base_url, pacing=Fixed(1)
-    ) as session:
+    async with (
+        Emulator(speed=600) as emulator,
+        SeedanceSession(emulator.api_key, base_url=emulator.base_url, pacing=Fixed(0.1)) as session,
+    ):
         video = await session.generate(request)
         where, size_bytes = await sink.keep(video, "a.mp4")
         assert where == "s3://pictures/videos/a.mp4"
