@@ -19,9 +19,8 @@ from seedance_async.distributed import (
     DistributedWorker,
     LocalFolder,
     WorkerFenced,
-    alive,
+    database,
     engine,
-    worker,
 )
 
 
@@ -34,8 +33,7 @@ class Nowhere:
 
 async def main(told: dict[str, Any]) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(name)s %(message)s")
-    silence_s = told.get("silence_s", 3.0)
-    alive.SILENCE_S, worker.BEAT_S = silence_s, silence_s / 3
+    database.SILENCE_S = told.get("silence_s", 3.0)
     engine._POLL_S = 0.1
     account = Account(
         "main",

@@ -46,10 +46,12 @@ from seedance_async.distributed import (
     DistributedWorker,
     LocalFolder,
     Sink,
+    database,
     engine,
     problems,
     sharing,
     work,
+    worker,
 )
 from seedance_async.emulator import Emulator, Fault
 from seedance_async.errors import Violation
@@ -359,9 +361,7 @@ async def test_prune_forgets_what_has_ended_and_nothing_else(place: Place) -> No
 async def test_limits_are_followed_while_workers_run(
     place: Place, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from seedance_async.distributed import worker
-
-    monkeypatch.setattr(worker, "BEAT_S", 0.1)
+    monkeypatch.setattr(database, "SILENCE_S", 0.3)
     async with place.worker(emulator, account={"creates_per_minute": 60}) as working:  # noqa: SIM117
         async with place.client() as client:
             assert (await client.set_limit("main")).max_in_flight == 5
@@ -704,8 +704,6 @@ async def test_stop_ends_run_forever(place: Place, emulator: Emulator) -> None:
 async def test_a_database_that_is_away_for_long_when_an_id_comes(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from seedance_async.distributed import database, worker
-
     monkeypatch.setattr(worker, "_PATIENCE_S", 0.2)
     is_away: list[float] = []
     usual = database.Database._in_transaction

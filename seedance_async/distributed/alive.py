@@ -19,14 +19,13 @@ import attrs
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from seedance_async.distributed import database
 from seedance_async.distributed.database import Database, workers
 from seedance_async.errors import JournalError
 from seedance_async.locking import lock
 
 _CLASS = 0x73656564  # of our advisory locks; "seed" in ASCII
-# A worker says something every third of this; who is silent for longer is taken for dead.
-SILENCE_S = 15.0
-BEAT_S = SILENCE_S / 3
+_BEATS = 3  # in the time after which a silent one is taken for dead; our choice
 
 
 @attrs.frozen(kw_only=True)
@@ -46,17 +45,22 @@ class Gone(Exception):
     """The sign of life was lost, and somebody else has taken it for that."""
 
 
+def beat_s() -> float:
+    """Give how often a worker says something, in seconds."""
+    return database.SILENCE_S / _BEATS
+
+
 class SignOfLife:
     """This worker's lock, and the look at those of others; every method blocks.
 
     Args:
-        database: Where the workers meet.
+        at: Where the workers meet.
         executor_id: What the engine calls this one.
         accounts: The accounts that it works for.
     """
 
-    def __init__(self, database: Database, executor_id: str, accounts: Sequence[str]) -> None:
-        self._database = database
+    def __init__(self, at: Database, executor_id: str, accounts: Sequence[str]) -> None:
+        self._database = at
         self._executor_id = executor_id
         self._accounts = json.dumps(list(accounts))
         self._connection: sa.Connection | None = None
@@ -103,7 +107,7 @@ class SignOfLife:
         self._connection = connection = self._database.engine.connect()
         if not self._database.is_sqlite:
             with contextlib.suppress(DBAPIError), connection.begin():  # unknown before Postgres 14
-                connection.exec_driver_sql(f"SET idle_session_timeout = '{SILENCE_S:g}s'")
+                connection.exec_driver_sql(f"SET idle_session_timeout = '{database.SILENCE_S:g}s'")
         return connection
 
     def _try(self, connection: sa.Connection, number: int) -> bool:
@@ -155,29 +159,30 @@ class SignOfLife:
         Raises:
             DBAPIError: The server cannot be reached.
         """
-        connection = self._connection
-        if connection is None or not self._is_steady(connection):
+        if time.monotonic() - self._lost_at < database.SILENCE_S:
             return []
         buried = []
-        for worker in self._others(connection):
-            with self._locked(connection, worker.number) as is_gone:
-                if is_gone and worker in self._others(connection):
-                    hand_over(worker)
-                    with connection.begin():
-                        gone = workers.c.number == worker.number
-                        connection.execute(workers.delete().where(gone))
-                    buried.append(worker)
+        # Not the connection of our own sign of life, which goes on meanwhile.
+        with self._database.engine.connect() as connection:
+            if not self._is_steady(connection):
+                return []
+            for worker in self._others(connection):
+                with self._locked(connection, worker.number) as is_gone:
+                    if is_gone and worker in self._others(connection):
+                        hand_over(worker)
+                        with connection.begin():
+                            gone = workers.c.number == worker.number
+                            connection.execute(workers.delete().where(gone))
+                        buried.append(worker)
         return buried
 
     def _is_steady(self, connection: sa.Connection) -> bool:
         """Tell whether everybody has had the time to take their locks again."""
-        if time.monotonic() - self._lost_at < SILENCE_S:
-            return False
         if self._database.is_sqlite:
             return True
         up_s = sa.func.extract("epoch", sa.func.now() - sa.func.pg_postmaster_start_time())
         with connection.begin():
-            return float(connection.execute(sa.select(up_s)).scalar_one()) > SILENCE_S
+            return float(connection.execute(sa.select(up_s)).scalar_one()) > database.SILENCE_S
 
     def _others(self, connection: sa.Connection) -> list[Worker]:
         query = sa.select(workers.c.number, workers.c.executor_id)

@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import sqlalchemy as sa
@@ -23,6 +23,8 @@ from seedance_async.lifecycle import JobState
 T = TypeVar("T")
 _VERSION = 1
 _SCHEMA = "seedance"
+# Who is silent for longer is taken for dead. Our choice: much more than a slow answer takes.
+SILENCE_S = 15.0
 _THREADS = 8  # and as many connections; our choice
 _LONGEST_PAUSE_S = 2.0
 
@@ -112,6 +114,7 @@ class Database:
         )
         self.engine: sa.Engine = engine
         if not self.is_sqlite:
+            sa.event.listen(engine, "connect", _let_go_in_time)
             self.engine = engine.execution_options(schema_translate_map={None: _SCHEMA})
         self._patience_s = patience_s
         self._threads = ThreadPoolExecutor(_THREADS, "seedance database")
@@ -192,6 +195,13 @@ class Database:
         """Give the connections back."""
         self.engine.dispose()
         self._threads.shutdown(wait=False)
+
+
+def _let_go_in_time(connection: Any, _: object) -> None:
+    """Have the server end the transactions of a worker that stands still, and free their locks."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{SILENCE_S:g}s'")
+    connection.commit()
 
 
 # A host that vanished would otherwise be waited for for hours.

@@ -26,6 +26,7 @@ from dbos import (
     error,
 )
 
+from seedance_async.distributed import database
 from seedance_async.distributed.database import Database
 from seedance_async.errors import JournalError
 
@@ -195,7 +196,7 @@ class Engine:
     """The engine of one worker.
 
     Args:
-        database: Where it keeps what it knows.
+        at: Where it keeps what it knows.
         work: What to do with the jobs of each account.
         executor_id: What this worker is called, unlike any before it.
         attach: Whether the program runs the engine itself; it is then neither started nor ended.
@@ -204,14 +205,14 @@ class Engine:
 
     def __init__(
         self,
-        database: Database,
+        at: Database,
         work: Mapping[str, Work],
         executor_id: str,
         *,
         attach: bool = False,
         migrate: bool = True,
     ) -> None:
-        self._database = database
+        self._database = at
         self._work = work
         self._executor_id = executor_id
         self._attach = attach
@@ -249,6 +250,7 @@ class Engine:
                 "serializer": DBOSPortableJSONSerializer(),
                 "run_migrations": self._migrate,
                 "sys_db_pool_size": _CONNECTIONS,
+                "sys_db_idle_transaction_timeout_sec": database.SILENCE_S,
                 "db_engine_kwargs": {"hide_parameters": True},
                 "log_level": "ERROR",
                 # Only SQLite is asked for news, which we need none of; so long the end takes.
@@ -270,26 +272,26 @@ class Engine:
             _working.pop(account, None)
 
 
-def migrate(database: Database, role: str | None = None) -> None:
+def migrate(at: Database, role: str | None = None) -> None:
     """Make or update the engine's tables; blocks.
 
     Args:
-        database: Where.
+        at: Where.
         role: The role that workers and clients connect as, which is granted what they need.
     """
-    DBOS.migrate(database.engines_url, application_role=role)
+    DBOS.migrate(at.engines_url, application_role=role)
 
 
 class Control:
     """What clients, and workers about each other, ask of the engine; every method blocks.
 
     Args:
-        database: Where the engine keeps what it knows.
+        at: Where the engine keeps what it knows.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, at: Database) -> None:
         self._client = DBOSClient(
-            system_database_url=database.engines_url,
+            system_database_url=at.engines_url,
             serializer=DBOSPortableJSONSerializer(),
             lazy=True,
             retry_connection_errors=False,

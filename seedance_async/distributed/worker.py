@@ -27,8 +27,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from seedance_async.account import Account as Target
+from seedance_async.distributed import alive
 from seedance_async.distributed.accounts import Account
-from seedance_async.distributed.alive import BEAT_S, Gone, SignOfLife, Worker
+from seedance_async.distributed.alive import Gone, SignOfLife, Worker
 from seedance_async.distributed.client import SERVICE, again, turn_of
 from seedance_async.distributed.database import Database, read_fact, write_fact
 from seedance_async.distributed.shared import Row, SharedJournal, TakenOver, add
@@ -164,8 +165,9 @@ class DistributedWorker:
             for name in self._accounts:
                 await self._reconcile(name)
             await self._follow_limits(is_first=True)
-            caring = asyncio.create_task(self._care(), name="seedance care")
-            self._stack.push_async_callback(_cancelled, caring)
+            for care in (self._live, self._care):
+                caring = asyncio.create_task(care(), name="seedance worker")
+                self._stack.push_async_callback(_cancelled, caring)
             self._stack = self._stack.pop_all()
         return self
 
@@ -295,28 +297,37 @@ class DistributedWorker:
         """How many jobs and downloads this worker has now."""
         return sum(work.in_flight for work in self._work.values())
 
-    async def _care(self) -> None:
-        """Give the sign of life, look for those of others, and follow changed limits."""
+    async def _live(self) -> None:
+        """Give the sign of life, and stop where it was lost."""
+        was_reached = True
         while True:
-            await asyncio.sleep(BEAT_S)
+            await asyncio.sleep(alive.beat_s())
+            assert self._life is not None  # noqa: S101 -- for the types: it has begun
             try:
-                assert self._life is not None  # noqa: S101 -- for the types: it has begun
-                is_reached = await asyncio.to_thread(self._life.beat)
-                if not is_reached:
-                    _log.warning("the database cannot be reached: jobs wait for it")
-                    continue
-                if self._failover:
-                    for worker in await asyncio.to_thread(self._life.bury, self._hand_over):
-                        _log.warning("the jobs of worker %s were taken over", worker.executor_id)
-                await self._follow_limits()
+                is_reached = await self._database.thread(self._life.beat)
             except Gone:
                 _log.error("this worker was taken for dead, and stops")
                 self._fenced = WorkerFenced("silent for too long: others have its jobs")
                 await self._leave_all()
                 self._told_to_end.set()
                 return
-            except (SQLAlchemyError, JournalError) as exc:
-                _log.warning("the database is looked at again in a moment: %s", type(exc).__name__)
+            if is_reached is not was_reached:
+                what = "is there again" if is_reached else "cannot be reached: jobs wait for it"
+                _log.warning("the database %s", what)
+            was_reached = is_reached
+
+    async def _care(self) -> None:
+        """Look for signs of life of others, and follow changed limits."""
+        while True:
+            await asyncio.sleep(alive.beat_s())
+            assert self._life is not None  # noqa: S101 -- for the types: it has begun
+            try:
+                if self._failover:
+                    for worker in await asyncio.to_thread(self._life.bury, self._hand_over):
+                        _log.warning("the jobs of worker %s were taken over", worker.executor_id)
+                await self._follow_limits()
+            except (SQLAlchemyError, JournalError):
+                _log.debug("others are looked for again in a moment", exc_info=True)
 
     def _hand_over(self, worker: Worker) -> None:
         assert self._control is not None  # noqa: S101 -- for the types: it has begun
