@@ -530,6 +530,9 @@ async def test_a_video_that_cannot_be_kept_is_fetched_again(
         with pytest.raises(DownloadError, match="the disk is full"):
             await (await client.submit(film(2), key="b")).result(20)
         assert (await client.status("b")).state is JobState.COMPLETED
+        sink.failures = 0
+        await client.adopt("b", str((await client.status("b")).task_id))
+        assert (await client.job("b").result(20)).size_bytes == 7
 
 
 async def test_events_are_those_of_one_machine(place: Place, emulator: Emulator) -> None:

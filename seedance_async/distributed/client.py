@@ -390,8 +390,9 @@ class DistributedClient:
     async def adopt(self, key: str, task_id: str) -> JobRecord:
         """Say which task an unknown job has, as found in the provider's billing; sends nothing.
 
-        A worker asks about it from then on. Also for a job whose wait was over before its task:
-        it is waited for again.
+        A worker asks about it from then on. With the id that it has already, a job whose wait was
+        over before its task is waited for again, and a video that could not be kept is fetched
+        again.
 
         Raises:
             JournalError: There is no such job, it is not unknown, or the id is another job's.
@@ -400,7 +401,7 @@ class DistributedClient:
         from seedance_async.session import checked_id  # noqa: PLC0415 -- brings aiohttp
 
         row = await self._row(key)
-        if row.record.task_id == checked_id(task_id) and row.record.state is JobState.SUBMITTED:
+        if row.record.task_id == checked_id(task_id) and _has_more(row.record):
             await self._journal.mark(row, {"is_over": False, "problem": None, "cancelled_at": None})
         else:
             # By the rules, and the words, of one machine.
@@ -564,6 +565,12 @@ class DistributedClient:
             )
             await self._ask(lambda: self._control.set_bounds(account, now))
         return Limits(max_in_flight=now.max_in_flight, creates_per_minute=now.creates_per_minute)
+
+
+def _has_more(record: JobRecord) -> bool:
+    """Tell whether there is something to be had from a task that is known."""
+    is_made = record.state is JobState.COMPLETED and record.downloaded_at is None
+    return is_made or record.state is JobState.SUBMITTED
 
 
 def turn_of(key: str, account: str, place: int) -> Turn:

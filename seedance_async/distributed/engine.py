@@ -52,11 +52,13 @@ class Watched:
         state: How the job stands, for people.
         task_id: The task whose video is to be fetched; None for nothing.
         deadline: Until when, in seconds since 1970.
+        download: What the engine is to call that, another name each time.
     """
 
     state: str
     task_id: str | None = None
     deadline: float | None = None
+    download: str = ""
 
 
 class Work(Protocol):
@@ -163,7 +165,7 @@ async def _video(key: str, account: str) -> dict[str, Any]:
         watched = await _watch(key, account)
         task_id, deadline = watched["task_id"], watched["deadline"]
         if task_id is not None:
-            with SetWorkflowID(task_id):
+            with SetWorkflowID(watched["download"]):
                 await DBOS.enqueue_workflow_async(
                     _downloads(account), _download, key, account, task_id, deadline
                 )

@@ -186,9 +186,7 @@ class AccountWork:
                 await asyncio.sleep(_LOOK_S)  # nobody is in a hurry who sends a second time
                 return Watched(state="to be sent")
             if row.record.state is JobState.COMPLETED and row.cancelled_at is None:
-                ended = row.record.ended_at or utc_now()
-                until = (ended + KEPT).timestamp()
-                return Watched(state="completed", task_id=row.record.task_id, deadline=until)
+                return _made(row)
             problem = await self._end_of(row)
             if problem is not None and await self._closed(row, problem):
                 return Watched(state="over")
@@ -324,6 +322,13 @@ def cancelled(task_id: str | None) -> VideoFailed:
     """Make the error of a job that somebody cancelled."""
     message = "cancelled before it was sent" if task_id is None else "cancelled; it may be billed"
     return VideoFailed(message, task_id, None, "cancelled")
+
+
+def _made(row: Row) -> Watched:
+    record = row.record
+    until = ((record.ended_at or utc_now()) + KEPT).timestamp()
+    download = f"{record.task_id} {row.stamp}"
+    return Watched(state="completed", task_id=record.task_id, deadline=until, download=download)
 
 
 def _failure(row: Row) -> SeedanceError:
