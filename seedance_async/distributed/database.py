@@ -195,6 +195,26 @@ class Database:
         self._threads.shutdown(wait=False)
 
 
+def grant(connection: sa.Connection, role: str) -> None:
+    """Let *role* use our tables, those of later versions too, and no more.
+
+    Raises:
+        JournalError: The database has no roles.
+        SQLAlchemyError: There is no such role, or who connects may not grant.
+    """
+    if connection.dialect.name == "sqlite":
+        raise JournalError("SQLite has no roles: leave --role away")
+    whom = connection.dialect.identifier_preparer.quote_identifier(role)
+    connection.exec_driver_sql(f"GRANT USAGE ON SCHEMA {_SCHEMA} TO {whom}")
+    for what, rights in _RIGHTS.items():
+        there = f"GRANT {rights} ON ALL {what} IN SCHEMA {_SCHEMA} TO {whom}"
+        later = f"ALTER DEFAULT PRIVILEGES IN SCHEMA {_SCHEMA} GRANT {rights} ON {what} TO {whom}"
+        for statement in (there, later):
+            ddl = sa.DDL(statement.replace("%", "%%"))  # type: ignore[no-untyped-call]
+            connection.execute(ddl)
+
+
+_RIGHTS = {"TABLES": "SELECT, INSERT, UPDATE, DELETE", "SEQUENCES": "USAGE"}
 # A host that vanished would otherwise be waited for for hours.
 _KEEPALIVES = {
     "connect_timeout": 5,
