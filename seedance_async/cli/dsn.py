@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -83,7 +84,7 @@ def told() -> Iterator[None]:
         yield
     except JournalError as error:
         debugging.note(error)
-        raise CannotStart(debugging.clean(error.message)) from error
+        raise CannotStart(spelled(error)) from error
     except (ImportError, ValueError) as error:
         raise CannotStart(debugging.clean(str(error))) from error
     except Exception as error:
@@ -97,6 +98,11 @@ def told() -> Iterator[None]:
         raise CannotStart(f"the database does not take it: {debugging.clean(words)}") from error
 
 
+def spelled(error: JournalError) -> str:
+    """Spell what a database said, with its address as a person gives it."""
+    return debugging.clean(error.message).replace("postgresql+psycopg:", "postgresql:")
+
+
 def database(dsn: str) -> Database:
     """Give the database of an address; asks nobody.
 
@@ -108,6 +114,19 @@ def database(dsn: str) -> Database:
         from seedance_async.distributed.database import Database  # noqa: PLC0415 -- an extra
 
         return Database(dsn)
+
+
+def existing(dsn: str) -> Database:
+    """Give the database of an address that is to be there; asks nobody.
+
+    Raises:
+        CannotStart: The extra is not installed, it is no address, or there is no such file.
+    """
+    found = database(dsn)
+    if found.is_sqlite and not Path(found.url.database or "").is_file():
+        found.close()
+        raise CannotStart(f"there is no {found.url.database}: the first worker makes it")
+    return found
 
 
 def shown(dsn: str) -> str:
@@ -129,6 +148,7 @@ async def client(dsn: str) -> AsyncIterator[DistributedClient]:
     Raises:
         CannotStart: The database cannot be reached, or has no tables of ours.
     """
+    existing(dsn).close()
     async with contextlib.AsyncExitStack() as stack:
         with told():
             from seedance_async.distributed import DistributedClient  # noqa: PLC0415 -- an extra

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from seedance_async.cli import exits, jobrows
+from seedance_async.cli import dsn, exits, jobrows
 from seedance_async.cli.jobrows import Tally
 from seedance_async.cli.records import Records
 from seedance_async.cli.settle import close_keys
@@ -43,7 +43,7 @@ class Listing:
                     return await self._list(journal)
                 return max([await self._one(journal, key) for key in keys])
         except JournalError as error:
-            raise exits.CannotStart(error.message) from error
+            raise exits.CannotStart(dsn.spelled(error)) from error
 
     async def _list(self, journal: Journal) -> int:
         tally, shown = Tally(), list[JobRecord]()

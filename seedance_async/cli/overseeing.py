@@ -62,11 +62,12 @@ async def set_limit(
             )
         except JournalError as error:
             return _failed(error)
-    Terminal().give(one_line(f"{account}: {_spelled(now)}"))
+    Terminal().give(one_line(f"{account}: {spelled(now)}"))
     return exits.OK
 
 
-def _spelled(limits: Limits) -> str:
+def spelled(limits: Limits) -> str:
+    """Spell what an account may do over all its workers."""
     rate = limits.creates_per_minute
     creates = "any number of creates" if rate is None else f"{rate:g} creates"
     return f"at most {limits.max_in_flight} in flight, {creates} a minute"
@@ -206,5 +207,5 @@ async def metrics(where: str | None) -> int:
 
 def _failed(error: JournalError) -> int:
     debugging.note(error)
-    Terminal().say(one_line(debugging.clean(error.message)), style="red")
+    Terminal().say(one_line(dsn.spelled(error)), style="red")
     return exits.SOME_FAILED

@@ -75,7 +75,7 @@ class OfDatabase:
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[Journal]:
         """Open it for reading only; see ``Records``."""
-        database = dsn.database(self.dsn)
+        database = dsn.existing(self.dsn)
         from seedance_async.distributed.shared import SharedJournal  # noqa: PLC0415 -- an extra
 
         try:

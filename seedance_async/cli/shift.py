@@ -14,7 +14,7 @@ from rich.text import Text
 
 from seedance_async.cli.progress import log_line, redrawn
 from seedance_async.cli.terminal import Terminal, clock, count, one_line
-from seedance_async.events import Downloaded, Event, Failed, LimitsAdapted, Throttled
+from seedance_async.events import Completed, Downloaded, Event, Failed, LimitsAdapted, Throttled
 
 _MINUTE_S = 60.0
 _PATIENCE_LINE_S = 30.0  # a provider that is busy says so to every job, again and again
@@ -49,6 +49,8 @@ class Shift:
     def note(self, event: Event) -> None:
         """Take an event in, and tell of it where it matters."""
         words, style = log_line(event), ""
+        if isinstance(event, Completed):
+            return  # it is seen once more before the video is fetched, and that is told of
         if isinstance(event, Throttled):
             now = time.monotonic()
             if now < self._next_patience_line:

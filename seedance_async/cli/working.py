@@ -17,8 +17,9 @@ import attrs
 from seedance_async import paid
 from seedance_async.cli import debugging, dsn, exits, folder
 from seedance_async.cli.interrupt import stoppable
+from seedance_async.cli.overseeing import spelled
 from seedance_async.cli.shift import Shift
-from seedance_async.cli.terminal import Terminal, count, one_line
+from seedance_async.cli.terminal import Terminal, count
 from seedance_async.distributed import Account, DistributedWorker, WorkerFenced
 from seedance_async.errors import DownloadError
 
@@ -65,7 +66,8 @@ async def work(post: Post, terminal: Terminal) -> int:
         # A signal while it begins is kept in mind: creates may be on the wire already.
         with stoppable(worker.stop) as early, shift.shown():
             await _begin(stack, worker)
-            _tell(post, out, terminal)
+            with dsn.told():
+                await _tell(post, out, terminal)
             is_fenced = early.signum is None and await _is_fenced(worker, shift)
         if is_fenced:
             what = "this worker was silent for too long, and others have its jobs: start it again"
@@ -96,14 +98,16 @@ async def _begin(stack: contextlib.AsyncExitStack, worker: DistributedWorker) ->
             await stack.enter_async_context(worker)
     except DownloadError as error:
         raise exits.CannotStart(error.message) from error
+    except exits.CannotStart as error:
+        hint = "; where another role makes the tables, say --no-migrate"
+        raise exits.CannotStart(f"{error}{hint if 'permission' in str(error) else ''}") from error
 
 
-def _tell(post: Post, out: str, terminal: Terminal) -> None:
-    for account in post.accounts:
-        rate = account.creates_per_minute
-        creates = "" if rate is None else f", {rate:g} creates a minute"
-        limits = f"at most {account.max_in_flight} in flight{creates} over all workers"
-        terminal.say(one_line(f"working for account {account.name} ({limits})"))
+async def _tell(post: Post, out: str, terminal: Terminal) -> None:
+    async with dsn.client(post.dsn) as client:
+        for account in post.accounts:
+            limits = spelled(await client.set_limit(account.name))
+            terminal.say(f"working for account {account.name}: {limits}, over all workers")
     terminal.say(f"  jobs from {dsn.shown(post.dsn)}")
     terminal.say(f"  videos to {out}")
     terminal.say(f"  ids of paid tasks in {post.spool}")

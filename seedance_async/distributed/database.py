@@ -181,7 +181,7 @@ class Database:
         except DBAPIError as exc:
             if _is_away(exc) and "no such table" not in str(exc):
                 raise
-            raise JournalError(message) from exc
+            raise JournalError(f"{message} ({_words(exc)})") from exc
         if version is None:
             raise JournalError(message)
         if int(version) > _VERSION:
@@ -205,13 +205,13 @@ def grant(connection: sa.Connection, role: str) -> None:
     if connection.dialect.name == "sqlite":
         raise JournalError("SQLite has no roles: leave --role away")
     whom = connection.dialect.identifier_preparer.quote_identifier(role)
-    connection.exec_driver_sql(f"GRANT USAGE ON SCHEMA {_SCHEMA} TO {whom}")
+    statements = [f"GRANT USAGE ON SCHEMA {_SCHEMA} TO {whom}"]
     for what, rights in _RIGHTS.items():
-        there = f"GRANT {rights} ON ALL {what} IN SCHEMA {_SCHEMA} TO {whom}"
-        later = f"ALTER DEFAULT PRIVILEGES IN SCHEMA {_SCHEMA} GRANT {rights} ON {what} TO {whom}"
-        for statement in (there, later):
-            ddl = sa.DDL(statement.replace("%", "%%"))  # type: ignore[no-untyped-call]
-            connection.execute(ddl)
+        later = f"ALTER DEFAULT PRIVILEGES IN SCHEMA {_SCHEMA}"
+        statements.append(f"GRANT {rights} ON ALL {what} IN SCHEMA {_SCHEMA} TO {whom}")
+        statements.append(f"{later} GRANT {rights} ON {what} TO {whom}")
+    for statement in statements:
+        connection.execute(sa.DDL(statement))  # type: ignore[no-untyped-call]
 
 
 _RIGHTS = {"TABLES": "SELECT, INSERT, UPDATE, DELETE", "SEQUENCES": "USAGE"}
