@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import anyio
 from rich.text import Text
 
+from seedance_async.cli import settling
 from seedance_async.cli.progress import log_line, redrawn
 from seedance_async.cli.terminal import Terminal, clock, count, one_line
 from seedance_async.events import Completed, Downloaded, Event, Failed, LimitsAdapted, Throttled
@@ -31,20 +32,21 @@ class Shift:
     def __init__(self, terminal: Terminal, in_flight: Callable[[], int]) -> None:
         self._terminal = terminal
         self._in_flight = in_flight
-        self._made = self._failed = 0
+        self._made = self._failed = self._unknown = 0
         self._began = time.monotonic()
         self._next_patience_line = 0.0
 
     @property
     def told(self) -> str:
         """How it stands, in a line."""
-        failed = f", {self._failed:,} without one" if self._failed else ""
-        return f"{count(self._in_flight(), 'job')} under way; {self.done}{failed}"
+        return f"{count(self._in_flight(), 'job')} under way; {self.done}"
 
     @property
     def done(self) -> str:
         """What came of it so far."""
-        return f"{count(self._made, 'video')} brought in"
+        failed = f", {self._failed:,} failed" if self._failed else ""
+        unknown = f", {self._unknown:,} unknown" if self._unknown else ""
+        return f"{count(self._made, 'video')} brought in{failed}{unknown}"
 
     def note(self, event: Event) -> None:
         """Take an event in, and tell of it where it matters."""
@@ -59,8 +61,10 @@ class Shift:
         elif isinstance(event, LimitsAdapted):
             words = _adapted(event)
         elif isinstance(event, Failed):
-            words, style = f"no video: {event.reason}", "red"
-            self._failed += 1
+            why, style = settling.lost(event.reason), "red"
+            words = f"UNKNOWN ({why}): it may be paid for" if why else f"failed: {event.reason}"
+            self._unknown += bool(why)
+            self._failed += not why
         self._made += isinstance(event, Downloaded)
         if words is not None:
             who = event.key or event.task_id

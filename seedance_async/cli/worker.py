@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -79,9 +80,7 @@ def migrate(*, dsn: str | None = None, role: str | None = None) -> int:
     """
     import asyncio
 
-    from seedance_async.cli import overseeing
-
-    return asyncio.run(overseeing.migrate(dsn, role))
+    return asyncio.run(_overseeing().migrate(dsn, role))
 
 
 def set_limit(
@@ -107,9 +106,7 @@ def set_limit(
     """
     import asyncio
 
-    from seedance_async.cli import overseeing
-
-    return asyncio.run(overseeing.set_limit(account, max_in_flight, creates_per_minute, dsn))
+    return asyncio.run(_overseeing().set_limit(account, max_in_flight, creates_per_minute, dsn))
 
 
 def adopt(key: Key, task_id: Annotated[str, HyphenFirst], /, *, dsn: str | None = None) -> int:
@@ -126,9 +123,7 @@ def adopt(key: Key, task_id: Annotated[str, HyphenFirst], /, *, dsn: str | None 
     """
     import asyncio
 
-    from seedance_async.cli import overseeing
-
-    return asyncio.run(overseeing.adopt(key, task_id, dsn))
+    return asyncio.run(_overseeing().adopt(key, task_id, dsn))
 
 
 def resubmit(*keys: Keys, reason: str, yes: Yes = False, dsn: str | None = None) -> int:
@@ -147,9 +142,7 @@ def resubmit(*keys: Keys, reason: str, yes: Yes = False, dsn: str | None = None)
     """
     import asyncio
 
-    from seedance_async.cli import overseeing
-
-    return asyncio.run(overseeing.resubmit(keys, reason, yes=yes, where=dsn))
+    return asyncio.run(_overseeing().resubmit(keys, reason, yes=yes, where=dsn))
 
 
 def cancel(key: Key, /, *, force: Flag = False, dsn: str | None = None) -> int:
@@ -166,9 +159,7 @@ def cancel(key: Key, /, *, force: Flag = False, dsn: str | None = None) -> int:
     """
     import asyncio
 
-    from seedance_async.cli import overseeing
-
-    return asyncio.run(overseeing.cancel(key, force=force, where=dsn))
+    return asyncio.run(_overseeing().cancel(key, force=force, where=dsn))
 
 
 def prune(*, older_than: str, dsn: str | None = None) -> int:
@@ -183,9 +174,7 @@ def prune(*, older_than: str, dsn: str | None = None) -> int:
     """
     import asyncio
 
-    from seedance_async.cli import overseeing
-
-    return asyncio.run(overseeing.prune(older_than, dsn))
+    return asyncio.run(_overseeing().prune(older_than, dsn))
 
 
 def metrics(*, dsn: str | None = None) -> int:
@@ -198,9 +187,15 @@ def metrics(*, dsn: str | None = None) -> int:
     """
     import asyncio
 
-    from seedance_async.cli import overseeing
+    return asyncio.run(_overseeing().metrics(dsn))
 
-    return asyncio.run(overseeing.metrics(dsn))
+
+def _overseeing() -> ModuleType:
+    from seedance_async.cli.dsn import told
+
+    with told():
+        from seedance_async.cli import overseeing
+    return overseeing
 
 
 app: App = App(
