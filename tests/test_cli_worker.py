@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from virtual_loop import VirtualLoop
 
-from seedance_async import JobState, SubmissionUnknown, VideoFailed, VideoRequest
+from seedance_async import JobState, SubmissionUnknown, VideoRequest
 from seedance_async.cli import dsn, metrics, whose
 from seedance_async.cli.app import run as command
 from seedance_async.cli.exits import CannotStart
@@ -170,18 +171,32 @@ def test_creates_on_the_wire_are_finished_before_a_worker_ends(here: Path, say: 
     assert asyncio.run(states(DSN)) == {JobState.SUBMITTED: 2}
 
 
-def test_a_second_signal_gives_up_on_creates_which_become_unknown(here: Path, say: Say) -> None:
+def test_jobs_are_cancelled_and_a_second_signal_gives_up_on_a_create(here: Path, say: Say) -> None:
     faults = FaultPlan(script=[Fault("create.slow", times=None)], slow_s=30.0)
-    with emulating(speed=1, faults=faults) as emulator, working(emulator, here) as worker:
+    with (
+        emulating(speed=1, faults=faults) as emulator,
+        working(emulator, here, "--max-in-flight", "1") as worker,
+    ):
         hand_in("cat")
         until(DSN, JobState.SUBMITTING, 1)
+        hand_in("dog")
+        code, _, err = say("worker", "cancel", "dog", "--dsn", DSN)
+        assert (code, err) == (0, "dog is cancelled: it was not sent, and will not be\n")
+        assert say("worker", "cancel", "dog", "--dsn", DSN)[2] == "dog had failed already\n"
+        code, _, err = say("worker", "cancel", "cow", "--dsn", DSN)
+        assert (code, err) == (1, "there is no job cow in the database\n")
+        code, _, err = say("worker", "cancel", "cat", "--dsn", DSN)
+        assert (code, "is billed then: it keeps its place" in err) == (0, True)
+
         worker.send_signal(signal.SIGINT)
         wait_for(worker, worker.stderr, "leaving: 1 create on the wire is finished first")
         worker.send_signal(signal.SIGINT)
         told = rest(worker)
+        code, _, err = say("worker", "cancel", "cat", "--force", "--dsn", DSN)
+        assert (code, "is billed then: its place is free" in err) == (0, True)
     assert worker.returncode == 0
     assert "cat: UNKNOWN (abandoned): it may be paid for" in told
-    assert asyncio.run(states(DSN)) == {JobState.UNKNOWN: 1}
+    assert asyncio.run(states(DSN)) == {JobState.UNKNOWN: 1, JobState.FAILED: 1}
 
 
 def hand_in(*keys: str) -> None:
@@ -264,28 +279,6 @@ def test_unknown_jobs_are_adopted_and_resubmitted(here: Path, say: Say) -> None:
         _, told = end(worker)
     assert "cat: UNKNOWN (" in told
     assert "2 videos brought in, 2 unknown\n" in told
-
-
-def test_a_job_that_waits_is_cancelled_and_a_key_that_is_none_is_an_error(
-    here: Path, say: Say
-) -> None:
-    with emulating(speed=1) as emulator, working(emulator, here, "--max-in-flight", "1") as worker:
-        hand_in("cat")
-        until(DSN, JobState.SUBMITTED, 1)
-        hand_in("dog")
-        code, _, err = say("worker", "cancel", "dog", "--dsn", DSN)
-        assert (code, err) == (0, "dog is cancelled: it was not sent, and will not be\n")
-        assert say("worker", "cancel", "dog", "--dsn", DSN)[2] == "dog had failed already\n"
-        code, _, err = say("worker", "cancel", "cat", "--dsn", DSN)
-        assert (code, "is billed then: it keeps its place" in err) == (0, True)
-        code, _, err = say("worker", "cancel", "cat", "--force", "--dsn", DSN)
-        assert (code, "is billed then: its place is free" in err) == (0, True)
-        code, _, err = say("worker", "cancel", "cow", "--dsn", DSN)
-        assert (code, err) == (1, "there is no job cow in the database\n")
-        (gone,) = asyncio.run(made(DSN, "dog", "cat"))[:1]
-        assert isinstance(gone, VideoFailed)
-        assert end(worker)[0] == 0
-    assert emulator.stats.accepted == 1
 
 
 # ---- whose jobs
@@ -476,7 +469,7 @@ def read(line: str) -> tuple[str, dict[str, str], int]:
     return found[1], labels, int(found[3])
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(st.dictionaries(st.text(), st.integers(0, 10**9), max_size=4))
 def test_metrics_can_be_read_whatever_an_account_is_called(counts: dict[str, int]) -> None:
     known = {name: {JobState.UNKNOWN: number} for name, number in counts.items()}
@@ -498,18 +491,18 @@ def test_metrics_can_be_read_whatever_an_account_is_called(counts: dict[str, int
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Server]:
+def server() -> Iterator[postgres.Server]:
     if reason := postgres.reason_to_skip():
         pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("postgres")
-    for each in (folder, folder.parent):  # whom it runs as has to get there
-        each.chmod(0o755)
-    with postgres.running(folder) as running:
-        yield running
+    # Not pytest's folder, which is its owner's alone: the server may run as somebody else.
+    with tempfile.TemporaryDirectory(prefix="seedance-postgres-") as folder:
+        Path(folder).chmod(0o755)
+        with postgres.running(Path(folder)) as running:
+            yield running
 
 
 def test_a_role_with_what_it_was_granted_is_enough(
-    here: Path, say: Say, server: postgres.Server
+    here: Path, say: Say, monkeypatch: pytest.MonkeyPatch, server: postgres.Server
 ) -> None:
     owner = server.new_database()
     role = 'Seedance-"bot'
@@ -527,22 +520,24 @@ def test_a_role_with_what_it_was_granted_is_enough(
     code, _, err = say("jobs", "--dsn", stranger)
     assert (code, "permission denied for schema seedance" in err) == (2, True)
 
-    with emulating(speed=SPEED) as emulator:
-        with started(
-            *("worker", "--out", "videos", "--dsn", bot), cwd=here, **account(emulator)
-        ) as refused:
-            assert "say --no-migrate" in rest(refused)
-        with working(emulator, here, "--no-migrate", where=bot) as worker:
-            (cat,) = asyncio.run(made(bot, "cat"))
+    monkeypatch.setenv("SEEDANCE_API_KEY", KEY)
+    code, _, err = say("worker", "--out", "videos", "--dsn", bot)
+    assert (code, "say --no-migrate" in err) == (2, True)
+
+    with (
+        emulating(speed=SPEED) as emulator,
+        working(emulator, here, "--no-migrate", where=bot) as worker,
+    ):
+        (cat,) = asyncio.run(made(bot, "cat"))
+        _, counted, _ = say("worker", "metrics", "--dsn", bot)
+        assert 'seedance_workers{account="main"} 1' in counted
+        worker.kill()
+        worker.wait()
+        deadline = time.monotonic() + 10  # the server learns of it in a moment
+        while 'seedance_workers{account="main"} 0' not in counted:
+            assert time.monotonic() < deadline, counted
             _, counted, _ = say("worker", "metrics", "--dsn", bot)
-            assert 'seedance_workers{account="main"} 1' in counted
-            worker.kill()
-            worker.wait()
-            deadline = time.monotonic() + 10  # the server learns of it in a moment
-            while 'seedance_workers{account="main"} 0' not in counted:
-                assert time.monotonic() < deadline, counted
-                _, counted, _ = say("worker", "metrics", "--dsn", bot)
-    assert (refused.returncode, cat.state) == (2, JobState.COMPLETED)
+    assert cat.state is JobState.COMPLETED
     assert 'seedance_jobs{account="main",state="completed"} 1' in counted
     with psycopg.connect(bot) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute("CREATE TABLE seedance.mine (number int)")

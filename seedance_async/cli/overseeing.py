@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from seedance_async.admission import Limits
 from seedance_async.cli import debugging, dsn, exits, forgetting
@@ -13,9 +14,11 @@ from seedance_async.cli.options import check_max_in_flight, check_rate
 from seedance_async.cli.settle import checked_task_id
 from seedance_async.cli.settling import sent
 from seedance_async.cli.terminal import Terminal, count, one_line
-from seedance_async.distributed import DistributedClient
 from seedance_async.errors import JournalError
 from seedance_async.lifecycle import JobRecord, JobState
+
+if TYPE_CHECKING:
+    from seedance_async.distributed import DistributedClient
 
 _MAX_LISTED = 20
 _AGAIN = (JobState.FAILED, JobState.UNKNOWN)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import ModuleType
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -80,7 +79,9 @@ def migrate(*, dsn: str | None = None, role: str | None = None) -> int:
     """
     import asyncio
 
-    return asyncio.run(_overseeing().migrate(dsn, role))
+    from seedance_async.cli import overseeing
+
+    return asyncio.run(overseeing.migrate(dsn, role))
 
 
 def set_limit(
@@ -106,7 +107,9 @@ def set_limit(
     """
     import asyncio
 
-    return asyncio.run(_overseeing().set_limit(account, max_in_flight, creates_per_minute, dsn))
+    from seedance_async.cli import overseeing
+
+    return asyncio.run(overseeing.set_limit(account, max_in_flight, creates_per_minute, dsn))
 
 
 def adopt(key: Key, task_id: Annotated[str, HyphenFirst], /, *, dsn: str | None = None) -> int:
@@ -123,7 +126,9 @@ def adopt(key: Key, task_id: Annotated[str, HyphenFirst], /, *, dsn: str | None 
     """
     import asyncio
 
-    return asyncio.run(_overseeing().adopt(key, task_id, dsn))
+    from seedance_async.cli import overseeing
+
+    return asyncio.run(overseeing.adopt(key, task_id, dsn))
 
 
 def resubmit(*keys: Keys, reason: str, yes: Yes = False, dsn: str | None = None) -> int:
@@ -142,7 +147,9 @@ def resubmit(*keys: Keys, reason: str, yes: Yes = False, dsn: str | None = None)
     """
     import asyncio
 
-    return asyncio.run(_overseeing().resubmit(keys, reason, yes=yes, where=dsn))
+    from seedance_async.cli import overseeing
+
+    return asyncio.run(overseeing.resubmit(keys, reason, yes=yes, where=dsn))
 
 
 def cancel(key: Key, /, *, force: Flag = False, dsn: str | None = None) -> int:
@@ -159,7 +166,9 @@ def cancel(key: Key, /, *, force: Flag = False, dsn: str | None = None) -> int:
     """
     import asyncio
 
-    return asyncio.run(_overseeing().cancel(key, force=force, where=dsn))
+    from seedance_async.cli import overseeing
+
+    return asyncio.run(overseeing.cancel(key, force=force, where=dsn))
 
 
 def prune(*, older_than: str, dsn: str | None = None) -> int:
@@ -174,7 +183,9 @@ def prune(*, older_than: str, dsn: str | None = None) -> int:
     """
     import asyncio
 
-    return asyncio.run(_overseeing().prune(older_than, dsn))
+    from seedance_async.cli import overseeing
+
+    return asyncio.run(overseeing.prune(older_than, dsn))
 
 
 def metrics(*, dsn: str | None = None) -> int:
@@ -187,15 +198,9 @@ def metrics(*, dsn: str | None = None) -> int:
     """
     import asyncio
 
-    return asyncio.run(_overseeing().metrics(dsn))
+    from seedance_async.cli import overseeing
 
-
-def _overseeing() -> ModuleType:
-    from seedance_async.cli.dsn import told
-
-    with told():
-        from seedance_async.cli import overseeing
-    return overseeing
+    return asyncio.run(overseeing.metrics(dsn))
 
 
 app: App = App(
