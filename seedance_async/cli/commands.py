@@ -255,7 +255,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "worker": (
         "seedance worker --dsn sqlite:///jobs.db --out videos",
-        "seedance worker --account work --out s3://bucket/videos --no-migrate",
+        "seedance worker --account studio --out s3://bucket/videos --no-migrate",
     ),
     "worker migrate": ("seedance worker migrate --role seedance_worker",),
     "worker set-limit": (
