@@ -23,6 +23,11 @@ def abandon() -> None:
         task.cancel()
 
 
+def under_way() -> int:
+    """Count the creates that are on the wire, in every session."""
+    return sum(not task.done() for task in tuple(_PAID))
+
+
 def is_ours(_: asyncio.CancelledError) -> bool:
     """Tell, where one was caught, whether this task was cancelled, or what it awaited was."""
     task = asyncio.current_task()

@@ -39,6 +39,8 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["jobs", "re"], {"retry"}),
         (["jobs", "retry", "--fa"], {"--failed"}),
         (["batch", "jobs.jsonl", "--max"], {"--max-in-flight"}),
+        (["worker", "re"], {"resubmit"}),
+        (["worker", "set-limit", "--cr"], {"--creates-per-minute"}),
         (["assets", "register", "--kind", ""], {"image", "video", "audio"}),
         (["--pro"], {"--profile"}),
         (["generate", "--de"], {"--debug"}),

@@ -19,7 +19,8 @@ from seedance_async.cli.app import make_app
 from seedance_async.cli.commands import COMMANDS, ENVIRONMENT, EXAMPLES, ending
 
 # What takes longest to import, and the beginnings of what does a command's work.
-HEAVY = """asyncio anyio aiohttp aiosqlite sqlite3 ssl cattrs keyring rich.live rich.progress
+HEAVY = """asyncio anyio aiohttp aiosqlite sqlite3 sqlalchemy dbos ssl cattrs keyring rich.live
+rich.progress
 seedance_async._public seedance_async.wire seedance_async.request seedance_async.lifecycle
 seedance_async.journal seedance_async.emulator seedance_async.cli.service seedance_async.cli.run
 """.split()

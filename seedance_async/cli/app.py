@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, cast
 
-from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
+from cyclopts import App, CycloptsError, Group, Parameter, UnknownOptionError, UnusedCliTokensError
 
 from seedance_async import __version__
 from seedance_async.cli import config, debugging, exits, invoked
@@ -32,7 +32,7 @@ _USAGE = {
 }
 
 
-_WITH_COMMANDS = frozenset({"assets", "jobs", "key"})
+_WITH_COMMANDS = frozenset({"assets", "jobs", "key", "worker"})
 _EVERYWHERE = Group("Options of every command", sort_key=1_000)
 # Before the command's name or behind it; the words that are left are the command's own.
 _Words = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
@@ -114,4 +114,9 @@ def _explained(error: CycloptsError) -> str:
         if "generate" in (error.command_chain or ()):
             return f'unexpected: {named}. Put the whole prompt in quotes: "A cat dancing"'
         return f"unexpected: {named}. A name with spaces in it needs quotes"
+    chain = error.command_chain or ()
+    if isinstance(error, UnknownOptionError) and "jobs" in chain and "--dsn" in str(error):
+        return (
+            f"{' '.join(chain)} is for a journal. For a database there are: seedance worker COMMAND"
+        )
     return str(error)

@@ -84,7 +84,10 @@ Show what the journal knows of jobs.
 
 Lists the jobs of a batch, or of generate: their states, keys and tasks, when they last changed, \
 and their files or what went wrong. With KEYs, all about these jobs, with their histories. Works \
-while a batch is running.""",
+while a batch is running.
+
+With --dsn, the same of the jobs that many machines share; see seedance worker. What settle, \
+retry, forget and export do is for a journal.""",
     "jobs settle": """\
 Say what became of an unknown job.
 
@@ -113,6 +116,47 @@ Write all records as a table or as JSON lines.
 
 The fields are those of jobs --json; in a table, those of the request have columns of their own. \
 Prompts are among them; addresses of videos are not.""",
+    "worker": """\
+Do the jobs of accounts that many machines share.
+
+The jobs are in a database, where seedance_async.distributed hands them in; any number of \
+workers on any machines do them, and together keep each account's limits. It works until SIGTERM \
+or Ctrl-C: creates on the wire are finished then, and other workers go on with what is under \
+way. Needs the extra distributed.""",
+    "worker migrate": """\
+Make or update the tables of a database.
+
+For a worker that is started with --no-migrate, as a role that may not. Of SQLite every worker \
+makes its own.""",
+    "worker set-limit": """\
+Change what an account may do over all its workers.
+
+Workers follow within seconds. Without options it only shows what is in force.""",
+    "worker adopt": """\
+Say which task an unknown job has.
+
+The answer to its create got lost. Look in the provider's billing; a worker waits for the task \
+that you found there. Sends nothing.""",
+    "worker resubmit": """\
+Make jobs anew that failed or are unknown.
+
+They MAY BE PAID FOR TWICE: look in the provider's billing first. What a failed task came to is \
+kept as the job KEY~1.""",
+    "worker cancel": """\
+Have no more done about a job than has to be.
+
+One that was not sent is not sent. One that was goes on at the provider and is billed; its video \
+is not brought in.""",
+    "worker prune": """\
+Forget jobs that ended long ago.
+
+Unknown ones and those under way never. Their keys are free: handed in again, they are made anew \
+AND PAID FOR.""",
+    "worker metrics": """\
+Print how many jobs and workers there are, for Prometheus.
+
+The gauges seedance_jobs, by account and state, and seedance_workers, by account; in the text \
+format that a textfile collector reads.""",
     "doctor": """\
 Look for what could keep videos from being made.
 
@@ -194,6 +238,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "seedance jobs --state unknown --state failed",
         "seedance jobs heron",
         "seedance jobs --follow --journal videos",
+        "seedance jobs --dsn postgresql://bot@db.example.com/seedance",
     ),
     "jobs settle": (
         "seedance jobs settle heron --task-id video_…",
@@ -208,6 +253,20 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "seedance jobs export --out jobs.csv",
         "seedance jobs export --format jsonl | grep heron",
     ),
+    "worker": (
+        "seedance worker --dsn sqlite:///jobs.db --out videos",
+        "seedance worker --account studio --out s3://bucket/videos --no-migrate",
+    ),
+    "worker migrate": ("seedance worker migrate --role seedance_worker",),
+    "worker set-limit": (
+        "seedance worker set-limit main",
+        "seedance worker set-limit main --max-in-flight 40",
+    ),
+    "worker adopt": ("seedance worker adopt tg:12345:678 video_…",),
+    "worker resubmit": ("seedance worker resubmit tg:12345:678 --reason 'not in the billing'",),
+    "worker cancel": ("seedance worker cancel tg:12345:678",),
+    "worker prune": ("seedance worker prune --older-than 30d",),
+    "worker metrics": ("seedance worker metrics > seedance.prom",),
     "doctor": ("seedance doctor", "seedance doctor --profile work --json"),
     "key": ("seedance key set --profile work",),
     "key set": (
@@ -232,8 +291,10 @@ ENVIRONMENT = {
     "stands before /v1. The provider's own if not set.",
     "SEEDANCE_PROFILE": "The profile to use where --profile names none.",
     "SEEDANCE_CONFIG": "The config file, in the place of the usual one.",
+    "SEEDANCE_DSN": "The database of many machines, for seedance worker and seedance jobs, where "
+    "--dsn names none.",
     "AWS_ACCESS_KEY_ID": "With AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL: the bucket "
-    "that --publish names.",
+    "that --publish names, and --out of a worker.",
     "SSL_CERT_FILE": "Authorities to trust, in the place of the system's.",
     "COLUMNS": "How wide the terminal is taken to be.",
     "NO_COLOR": "If set, no colours.",

@@ -47,6 +47,14 @@ _ENDS: dict[str, tuple[str, str | None]] = {
     "jobs export": ("all records are written", ""),
     "key set": ("it is in the keyring", ""),
     "key forget": ("it is gone", "it was not there"),
+    "worker": ("it was ended by SIGTERM or Ctrl-C", "others took over its jobs: start it again"),
+    "worker migrate": ("the tables are there", ""),
+    "worker set-limit": ("what is in force is shown", "no worker was ever started for the account"),
+    "worker adopt": ("it is written down", "there is no such job, or it is not unknown"),
+    "worker resubmit": ("they are in line again", "one is not there, or is not to be made anew"),
+    "worker cancel": ("it is written down", "there is no such job"),
+    "worker prune": ("they are forgotten", "the database went away"),
+    "worker metrics": ("they are printed", "the database went away"),
     "doctor": ("nothing stands in the way, as far as it can be seen", "there is a problem"),
     "completion": ("the script is printed", ""),
     "assets": ("all went well", "something was refused, has failed or is not there"),
@@ -69,7 +77,7 @@ def table(command: str) -> str:
         return "\n".join([first, f"  0    {well}", f"  2    {what}"])
     own = [line.replace(f"{command}: ", "") for line in others]
     apply = [line for line in own if "generate: " not in line]
-    if command == "emulator":  # that is its usual end
+    if command in ("emulator", "worker"):  # that is its usual end
         apply = [line for line in apply if "Ctrl-C" not in line]
     ends = [f"  0    {well}", *([f"  1    {badly}"] if badly else [])]
     return "\n".join([first, *ends, *apply])

@@ -21,6 +21,7 @@ def jobs(
     state: States = None,
     follow: Flag = False,
     journal: str | None = None,
+    dsn: str | None = None,
     as_json: AsJson = False,
 ) -> int:
     """Show what the journal knows of jobs.
@@ -35,21 +36,28 @@ def jobs(
         Show a run in another process live, until it has ended or Ctrl-C.
     journal
         The journal, or its folder; if not given, the one here or in the only folder that has one.
+    dsn
+        The database of many machines, in the place of a journal; with neither option, SEEDANCE_DSN
+        if that is set.
     as_json
         Print one JSON object a line.
     """
     import asyncio
 
     from seedance_async.cli import journals
+    from seedance_async.cli.dsn import in_place_of
     from seedance_async.cli.following import follow as follow_run
     from seedance_async.cli.listing import Listing
+    from seedance_async.cli.records import OfDatabase, OfJournal, Records
     from seedance_async.cli.terminal import Terminal
     from seedance_async.lifecycle import JobState
 
+    shared = in_place_of(journal, dsn, follow=follow)
     if follow:
         return follow_run(journals.find(journal), keys, state or (), as_json=as_json)
     states = frozenset(map(JobState, state or ()))
-    return asyncio.run(Listing(journals.find(journal), states, as_json, Terminal()).all(keys))
+    records: Records = OfJournal(journals.find(journal)) if shared is None else OfDatabase(shared)
+    return asyncio.run(Listing(records, states, as_json, Terminal()).all(keys))
 
 
 def settle(

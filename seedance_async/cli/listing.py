@@ -1,23 +1,20 @@
-"""The journal's jobs as ``seedance jobs`` lists them, or one of them with its history.
-
-Opens the journal for reading only, beside a batch that may be writing it.
-"""
+"""Jobs as ``seedance jobs`` lists them, or one of them with its history."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import attrs
 
-from seedance_async.cli import exits, jobrows, settling
+from seedance_async.cli import dsn, exits, jobrows
 from seedance_async.cli.jobrows import Tally
+from seedance_async.cli.records import Records
 from seedance_async.cli.settle import close_keys
 from seedance_async.cli.terminal import Terminal
 from seedance_async.errors import JournalError
-from seedance_async.journal import SqliteJournal
+from seedance_async.journal import Journal
 from seedance_async.lifecycle import JobRecord, JobState
 
 _MAX_FITTING = 5
@@ -25,15 +22,15 @@ _MAX_FITTING = 5
 
 @attrs.frozen
 class Listing:
-    """What one command shows of a journal.
+    """What one command shows of jobs.
 
     Attributes:
-        path: The journal.
+        records: Where the jobs are.
         states: The states that are wanted; empty for all.
         as_json: Whether a program reads it.
     """
 
-    path: Path
+    records: Records
     states: frozenset[JobState]
     as_json: bool
     terminal: Terminal
@@ -41,14 +38,14 @@ class Listing:
     async def all(self, keys: Sequence[str]) -> int:
         """Show all jobs, or all about those of *keys*, and give the exit code."""
         try:
-            async with SqliteJournal(self.path, read_only=True) as journal:
+            async with self.records.opened() as journal:
                 if not keys:
                     return await self._list(journal)
                 return max([await self._one(journal, key) for key in keys])
         except JournalError as error:
-            raise exits.CannotStart(error.message) from error
+            raise exits.CannotStart(dsn.spelled(error)) from error
 
-    async def _list(self, journal: SqliteJournal) -> int:
+    async def _list(self, journal: Journal) -> int:
         tally, shown = Tally(), list[JobRecord]()
         async for record in journal.records():
             tally.add(record)
@@ -62,7 +59,7 @@ class Listing:
             self.terminal.give(line)
         if self.states and not shown and not self.as_json:
             self.terminal.say("none in this state")
-        self.terminal.say(f"{tally.told()} in {self.path}")
+        self.terminal.say(f"{tally.told()} in {self.records.where}")
         if tally.unknown and (not self.states or JobState.UNKNOWN in self.states):
             self._say_how_to_settle(tally.unknown)
         return exits.OK
@@ -73,14 +70,14 @@ class Listing:
         return [(*row[:4], f"{row[4]} (missing)") if gone else row for row, gone in marked]
 
     def _missing(self, records: Sequence[JobRecord]) -> list[bool]:
-        return [jobrows.is_missing(record, self.path.parent) for record in records]
+        return [self.records.is_missing(record) for record in records]
 
     def _say_how_to_settle(self, unknown: Sequence[str]) -> None:
         self.terminal.say("Unknown jobs may have been paid for.", style="bold red")
-        for line in settling.how(unknown, self.path):
+        for line in self.records.how(unknown):
             self.terminal.say(line)
 
-    async def _one(self, journal: SqliteJournal, key: str) -> int:
+    async def _one(self, journal: Journal, key: str) -> int:
         found = await _found(journal, key)
         if len(found) > 1:
             keys = ", ".join(one.key for one in found[:_MAX_FITTING])
@@ -89,7 +86,7 @@ class Listing:
             return exits.SOME_FAILED
         if not found:
             close = await close_keys(journal, key)
-            self.terminal.say(f"there is no job {key} in {self.path}{close}", style="red")
+            self.terminal.say(f"there is no job {key} in {self.records.where}{close}", style="red")
             return exits.SOME_FAILED
         (record,) = found
         if self.states and record.state not in self.states:
@@ -106,7 +103,7 @@ class Listing:
         return exits.OK
 
 
-async def _found(journal: SqliteJournal, key: str) -> list[JobRecord]:
+async def _found(journal: Journal, key: str) -> list[JobRecord]:
     """Give the job of a key or of a task's id, or all jobs whose key or id begins so."""
     record = await journal.get(key) or await journal.by_task(key)
     if record is not None:

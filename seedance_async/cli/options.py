@@ -59,3 +59,13 @@ def check_max_in_flight(max_in_flight: int | None) -> None:
     """
     if max_in_flight is not None and max_in_flight < 1:
         raise CannotStart(f"--max-in-flight must be at least 1, not {max_in_flight}")
+
+
+def check_rate(creates_per_minute: float | None) -> None:
+    """Check the option ``--creates-per-minute``.
+
+    Raises:
+        CannotStart: It is not above 0.
+    """
+    if creates_per_minute is not None and not 0 < creates_per_minute < float("inf"):
+        raise CannotStart(f"--creates-per-minute must be above 0, not {creates_per_minute:g}")

@@ -9,7 +9,7 @@ import re
 from seedance_async.cli import exits, ids, journals, trouble
 from seedance_async.cli.terminal import Terminal
 from seedance_async.errors import JournalError
-from seedance_async.journal import SqliteJournal
+from seedance_async.journal import Journal, SqliteJournal
 from seedance_async.ledger import Ledger
 from seedance_async.lifecycle import JobRecord, JobState
 
@@ -33,7 +33,7 @@ def settled(
     opened = SqliteJournal(journals.find(journal))
     if key.startswith(_ASSET):
         return asyncio.run(_settle_asset(opened, key, its_id, Terminal()))
-    checked = None if its_id is None else _checked(its_id)
+    checked = None if its_id is None else checked_task_id(its_id)
     return asyncio.run(_settle(opened, key, checked, Terminal()))
 
 
@@ -58,7 +58,12 @@ async def _settle_asset(
     return exits.OK
 
 
-def _checked(task_id: str) -> str:
+def checked_task_id(task_id: str) -> str:
+    """Check an id that a person gives.
+
+    Raises:
+        CannotStart: It can be no task's.
+    """
     from seedance_async.session import checked_id  # noqa: PLC0415 -- brings in aiohttp
 
     # Every real one has a digit; what is copied from a help or an example has none.
@@ -109,7 +114,7 @@ _MAX_CLOSE = 3
 _MAX_COMPARED = 10_000  # keys that a mistyped one is compared to: a moment's work
 
 
-async def close_keys(journal: SqliteJournal, key: str) -> str:
+async def close_keys(journal: Journal, key: str) -> str:
     """Suggest what *key* may have been meant for; empty where nothing is like it.
 
     Raises:

@@ -56,8 +56,13 @@ def why(error: SubmissionUnknown) -> str:
     """Say in a few words what became of the answer."""
     if error.http_status is not None:
         return f"HTTP {error.http_status}"
-    reason = error.message.partition("its answer is lost (")[2].partition("): ")[0]
-    return one_line(reason)[:_MAX_REASON] or "no answer"
+    return lost(error.message) or "no answer"
+
+
+def lost(message: str) -> str:
+    """Give what the message of a ``SubmissionUnknown`` says of the answer; empty for another's."""
+    reason = message.partition("its answer is lost (")[2].partition("): ")[0]
+    return one_line(reason)[:_MAX_REASON]
 
 
 def sent(record: JobRecord) -> str:

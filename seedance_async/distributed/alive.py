@@ -50,6 +50,37 @@ def beat_s() -> float:
     return database.SILENCE_S / _BEATS
 
 
+def living(connection: sa.Connection) -> list[tuple[str, tuple[str, ...]]]:
+    """Give the workers whose lock is held now, each with its accounts; blocks."""
+    query = sa.select(workers.c.executor_id, workers.c.accounts).order_by(workers.c.number)
+    if connection.dialect.name == "sqlite":
+        if not _is_held(_file_beside(connection.engine.url)):
+            return []
+    else:
+        held: sa.Select[int] = sa.select(sa.column("objid", sa.BigInteger)).select_from(
+            sa.text("pg_catalog.pg_locks")
+        )
+        here = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        ours = sa.text(f"locktype = 'advisory' AND classid = {_CLASS} AND granted AND {here}")
+        query = query.where(workers.c.number.in_(held.where(ours)))
+    return [(name, tuple(json.loads(accounts))) for name, accounts in connection.execute(query)]
+
+
+def _file_beside(url: sa.URL) -> Path:
+    return Path(f"{url.database}.worker")
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            lock(file)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
 class SignOfLife:
     """This worker's lock, and the look at those of others; every method blocks.
 
@@ -91,8 +122,7 @@ class SignOfLife:
         self._number = number
 
     def _lock_file(self) -> None:
-        path = Path(f"{self._database.url.database}.worker")
-        file = path.open("ab+")
+        file = _file_beside(self._database.url).open("ab+")
         try:
             lock(file)
         except OSError:

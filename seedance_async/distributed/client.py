@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import json
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -21,7 +20,8 @@ from seedance_async.account import address
 from seedance_async.admission import Limits
 from seedance_async.calls import key_of
 from seedance_async.distributed import many
-from seedance_async.distributed.database import Database, jobs, workers
+from seedance_async.distributed.alive import living
+from seedance_async.distributed.database import Database, jobs
 from seedance_async.distributed.shared import (
     Row,
     SharedJournal,
@@ -380,10 +380,8 @@ class DistributedClient:
         return await self._database.run(work)
 
     async def workers(self) -> Mapping[str, tuple[str, ...]]:
-        """Give the workers that were started and have not ended, each with its accounts."""
-        query = sa.select(workers.c.executor_id, workers.c.accounts).order_by(workers.c.number)
-        found = await self._database.run(lambda connection: connection.execute(query).fetchall())
-        return {executor_id: tuple(json.loads(accounts)) for executor_id, accounts in found}
+        """Give the workers that give a sign of life now, each with its accounts."""
+        return dict(await self._database.run(living))
 
     # ---- settling
 

@@ -183,7 +183,7 @@ class Database:
         except DBAPIError as exc:
             if _is_away(exc) and "no such table" not in str(exc):
                 raise
-            raise JournalError(message) from exc
+            raise JournalError(f"{message} ({_words(exc)})") from exc
         if version is None:
             raise JournalError(message)
         if int(version) > _VERSION:
@@ -204,6 +204,26 @@ def _let_go_in_time(connection: Any, _: object) -> None:
     connection.commit()
 
 
+def grant(connection: sa.Connection, role: str) -> None:
+    """Let *role* use our tables, those of later versions too, and no more.
+
+    Raises:
+        JournalError: The database has no roles.
+        SQLAlchemyError: There is no such role, or who connects may not grant.
+    """
+    if connection.dialect.name == "sqlite":
+        raise JournalError("SQLite has no roles: leave --role away")
+    whom = connection.dialect.identifier_preparer.quote_identifier(role)
+    statements = [f"GRANT USAGE ON SCHEMA {_SCHEMA} TO {whom}"]
+    for what, rights in _RIGHTS.items():
+        later = f"ALTER DEFAULT PRIVILEGES IN SCHEMA {_SCHEMA}"
+        statements.append(f"GRANT {rights} ON ALL {what} IN SCHEMA {_SCHEMA} TO {whom}")
+        statements.append(f"{later} GRANT {rights} ON {what} TO {whom}")
+    for statement in statements:
+        connection.execute(sa.DDL(statement))  # type: ignore[no-untyped-call]
+
+
+_RIGHTS = {"TABLES": "SELECT, INSERT, UPDATE, DELETE", "SEQUENCES": "USAGE"}
 # A host that vanished would otherwise be waited for for hours.
 _KEEPALIVES = {
     "connect_timeout": 5,
