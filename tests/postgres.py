@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -100,10 +101,14 @@ class Server:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Server]:
-    server = Server(folder)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop()
+def running() -> Iterator[Server]:
+    """Have a server, in a folder that its own user can reach."""
+    with tempfile.TemporaryDirectory(
+        prefix="seedance-postgres-", ignore_cleanup_errors=True
+    ) as folder:
+        server = Server(Path(folder))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()

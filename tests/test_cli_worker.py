@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -494,11 +493,8 @@ def test_metrics_can_be_read_whatever_an_account_is_called(counts: dict[str, int
 def server() -> Iterator[postgres.Server]:
     if reason := postgres.reason_to_skip():
         pytest.skip(reason)
-    # Not pytest's folder, which is its owner's alone: the server may run as somebody else.
-    with tempfile.TemporaryDirectory(prefix="seedance-postgres-") as folder:
-        Path(folder).chmod(0o755)
-        with postgres.running(Path(folder)) as running:
-            yield running
+    with postgres.running() as running:
+        yield running
 
 
 def test_a_role_with_what_it_was_granted_is_enough(

@@ -39,11 +39,8 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Server]:
-    folder = tmp_path_factory.mktemp("postgres")
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)
-    with postgres.running(folder) as running:
+def server() -> Iterator[postgres.Server]:
+    with postgres.running() as running:
         yield running
 
 
@@ -227,11 +224,7 @@ async def test_a_worker_that_stands_still_is_replaced_and_stops(dsn: str, tmp_pa
 
 async def test_postgres_is_away_for_a_while(tmp_path: Path) -> None:
     jobs, accepted = 200, Accepted()
-    folder = tmp_path / "postgres"
-    folder.mkdir()
-    for each in (folder, *folder.parents[:3]):
-        each.chmod(0o755)
-    with postgres.running(folder) as server:
+    with postgres.running() as server:
         dsn = server.new_database()
         emulator = Emulator(speed=100, latency_s=0.2, on_accept=accepted)
         async with crew(dsn, emulator, tmp_path, max_in_flight=20) as workers:

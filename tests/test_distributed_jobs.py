@@ -709,14 +709,18 @@ async def test_a_database_that_is_away_for_long_when_an_id_comes(
 ) -> None:
     monkeypatch.setattr(worker, "_PATIENCE_S", 0.2)
     is_away: list[float] = []
-    usual = database.Database._in_transaction
 
-    def in_transaction(its: Any, do: Any) -> Any:
-        if is_away and time.monotonic() < is_away[0]:
-            raise sa.exc.OperationalError("", {}, Exception("the server is gone"))
-        return usual(its, do)
+    def sometimes(usual: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            if is_away and time.monotonic() < is_away[0]:
+                raise sa.exc.OperationalError("", {}, Exception("the server is gone"))
+            return usual(*arguments)
 
-    monkeypatch.setattr(database.Database, "_in_transaction", in_transaction)
+        return call
+
+    for name in ("_in_transaction", "_alone"):
+        usual = getattr(database.Database, name)
+        monkeypatch.setattr(database.Database, name, sometimes(usual))
     fast = Emulator(
         speed=SPEED,
         api_key=KEY,

@@ -34,11 +34,8 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Server]:
-    folder = tmp_path_factory.mktemp("postgres")
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)
-    with postgres.running(folder) as running:
+def server() -> Iterator[postgres.Server]:
+    with postgres.running() as running:
         yield running
 
 
@@ -169,7 +166,8 @@ async def test_the_spool_knows_an_id_before_anybody(database: Database, tmp_path
             def gone(*_: object) -> object:
                 raise sa.exc.OperationalError("", {}, Exception("the server is gone"))
 
-            patch.setattr(database, "_in_transaction", gone)
+            for name in ("_in_transaction", "_alone"):
+                patch.setattr(database, name, gone)
             with pytest.raises(JournalError, match="the server is gone") as caught:
                 await journal.put(accepted(record))
             assert caught.value.task_id == ID

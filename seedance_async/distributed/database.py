@@ -72,6 +72,43 @@ moves = sa.Table(
     sa.Column("at", sa.Double, nullable=False),
     *(sa.Column(name, sa.Text, nullable=name != "state") for name in rows.MOVE[1:]),
 )
+# Every change of a job goes into its history, in the same transaction and the same round trip.
+_MOVED = ", ".join(["changed_at", *rows.MOVE[1:]])
+_NEW = ", ".join(f"new.{name}" for name in _MOVED.split(", "))
+_NOTE = f"""
+    INSERT INTO %s (place, at, {", ".join(rows.MOVE[1:])}) VALUES (new.place, {_NEW});
+"""  # noqa: S608 -- names of ours
+_TRIGGERS = {
+    "sqlite": [
+        f"""
+        CREATE TRIGGER IF NOT EXISTS seedance_{name} AFTER {event} ON seedance_jobs {when} BEGIN
+            {_NOTE % "seedance_moves"}
+        END
+        """
+        for name, event, when in (
+            ("planned", "INSERT", ""),
+            ("moved", "UPDATE", "WHEN old.changed_at IS NOT new.changed_at"),
+        )
+    ],
+    "postgresql": [
+        f"""
+        CREATE OR REPLACE FUNCTION {_SCHEMA}.seedance_note() RETURNS trigger AS $$ BEGIN
+            {_NOTE % f"{_SCHEMA}.seedance_moves"}
+            RETURN NULL;
+        END $$ LANGUAGE plpgsql
+        """,
+        *(
+            f"""
+            CREATE OR REPLACE TRIGGER seedance_{name} AFTER {event} ON {_SCHEMA}.seedance_jobs
+            FOR EACH ROW {when} EXECUTE FUNCTION {_SCHEMA}.seedance_note()
+            """
+            for name, event, when in (
+                ("planned", "INSERT", ""),
+                ("moved", "UPDATE", "WHEN (old.changed_at IS DISTINCT FROM new.changed_at)"),
+            )
+        ),
+    ],
+}
 facts = sa.Table(
     "seedance_facts",
     _metadata,
@@ -107,7 +144,6 @@ class Database:
         engine = sa.create_engine(
             self.url,
             hide_parameters=True,
-            pool_pre_ping=True,
             pool_size=_THREADS,
             max_overflow=2,
             connect_args={"timeout": 15.0} if self.is_sqlite else _KEEPALIVES,
@@ -116,6 +152,7 @@ class Database:
         if not self.is_sqlite:
             sa.event.listen(engine, "connect", _let_go_in_time)
             self.engine = engine.execution_options(schema_translate_map={None: _SCHEMA})
+        self._plain = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._patience_s = patience_s
         self._threads = ThreadPoolExecutor(_THREADS, "seedance database")
 
@@ -135,13 +172,24 @@ class Database:
         """
         return await self.thread(lambda: self._in_transaction(work), task_id)
 
+    async def single(self, work: Callable[[sa.Connection], T], task_id: str | None = None) -> T:
+        """Do *work* of one statement, which is a transaction by itself; likewise.
+
+        In a third of the round trips.
+        """
+        return await self.thread(lambda: self._alone(work), task_id)
+
     async def thread(self, work: Callable[[], T], task_id: str | None = None) -> T:
         """Do *work*, which opens its own connection, in a thread; likewise."""
         deadline, pause_s = anyio.current_time() + self._patience_s, 0.1
+        was_stale = False
         while True:
             try:
                 return await asyncio.get_running_loop().run_in_executor(self._threads, work)
             except SQLAlchemyError as exc:
+                if _is_stale(exc) and not was_stale:  # a server that was restarted is there again
+                    was_stale = True
+                    continue
                 if not _is_away(exc) or anyio.current_time() + pause_s > deadline:
                     raise JournalError(f"{self._where}: {_words(exc)}", task_id) from exc
             await anyio.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311
@@ -155,6 +203,10 @@ class Database:
         with self.engine.begin() as connection:
             return work(connection)
 
+    def _alone(self, work: Callable[[sa.Connection], T]) -> T:
+        with self._plain.connect() as connection:
+            return work(connection)
+
     def migrate(self) -> None:
         """Make our tables; blocks.
 
@@ -166,6 +218,8 @@ class Database:
                 connection.exec_driver_sql("SELECT pg_advisory_xact_lock(1936024932)")
                 connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {_SCHEMA}")
             _metadata.create_all(connection)
+            for statement in _TRIGGERS[connection.dialect.name]:
+                connection.exec_driver_sql(statement)
             if read_fact(connection, "version") is None:
                 write_fact(connection, "version", str(_VERSION))
         self.check_version()
@@ -263,10 +317,16 @@ def _url(dsn: str) -> sa.URL:
     return url.set(drivername="sqlite")
 
 
+def _is_stale(exc: SQLAlchemyError) -> bool:
+    """Tell whether a connection was lost; the pool then lets go of all."""
+    return isinstance(exc, DBAPIError) and exc.connection_invalidated
+
+
 def _is_away(exc: SQLAlchemyError) -> bool:
     """Tell whether it is the way to the server that failed, or a lock that passes."""
-    is_lost = isinstance(exc, DBAPIError) and exc.connection_invalidated
-    return is_lost or isinstance(exc, OperationalError | InterfaceError | sa.exc.TimeoutError)
+    return _is_stale(exc) or isinstance(
+        exc, OperationalError | InterfaceError | sa.exc.TimeoutError
+    )
 
 
 def _words(exc: SQLAlchemyError) -> str:

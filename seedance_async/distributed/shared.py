@@ -105,11 +105,11 @@ class SharedJournal:
         """
         assert self._account is not None  # noqa: S101 -- for the types: readers plan nothing
 
-        def work(connection: sa.Connection) -> Row:
-            add(connection, record, str(self._account))
-            return _read(connection, jobs.c.key == record.key)[0]
-
-        row = await self.with_spooled_id(await self._database.run(work))
+        row = await self.row(record.key)
+        if row is None:
+            await self._database.run(lambda connection: add(connection, record, str(self._account)))
+            (row,) = await self._rows(jobs.c.key == record.key)
+        row = await self.with_spooled_id(row)
         self._stamps[record.key] = row.stamp
         return row.record
 
@@ -134,13 +134,13 @@ class SharedJournal:
         """
         if record.state is JobState.SUBMITTED and record.task_id is not None:
             await self._to_spool(record)
-        before, after = self._stamps.get(record.key), uuid.uuid4().hex
-        late = await self._database.run(
-            lambda connection: _change(connection, record, before, after), record.task_id
-        )
+        change = _Change(record, self._stamps.get(record.key), uuid.uuid4().hex)
+        late: bool | TakenOver = False
+        if not await self._database.single(change.make, record.task_id):
+            late = await self._database.run(change.make_late, record.task_id)
         if isinstance(late, TakenOver):
             raise late
-        self._stamps[record.key] = after
+        self._stamps[record.key] = change.after
         if record.state in _DONE and record.task_id is not None:
             await self._to_spool(record)
         if late and self._on_late is not None:
@@ -203,7 +203,7 @@ class SharedJournal:
     async def _page(
         self, after: int, wanted: Sequence[sa.ColumnElement[bool]]
     ) -> list[tuple[int, Row]]:
-        return await self._database.run(
+        return await self._database.single(
             lambda connection: _page(connection, jobs.c.place > after, *wanted)
         )
 
@@ -215,7 +215,7 @@ class SharedJournal:
             .where(jobs.c.key == key)
             .order_by(moves.c.number)
         )
-        found = await self._database.run(lambda connection: connection.execute(query).fetchall())
+        found = await self._database.single(lambda connection: connection.execute(query).fetchall())
         return [rows.read_move(tuple(row)) for row in found]
 
     async def remember(self, name: str, text: str) -> None:
@@ -239,7 +239,7 @@ class SharedJournal:
         """Give what is kept under *name*; None for nothing."""
         if name not in SHARED:
             return await self._own.recall(name)
-        kept = self._kept[name] = await self._database.run(
+        kept = self._kept[name] = await self._database.single(
             lambda connection: read_fact(connection, name)
         )
         return kept
@@ -266,7 +266,7 @@ class SharedJournal:
         return await self._rows(jobs.c.key.in_(tuple(keys)), is_ended)
 
     async def _rows(self, *wanted: sa.ColumnElement[bool]) -> list[Row]:
-        return await self._database.run(lambda connection: _read(connection, *wanted))
+        return await self._database.single(lambda connection: _read(connection, *wanted))
 
     async def close(self, row: Row, problem: SeedanceError | None) -> bool:
         """Note that nothing more is done about a job by itself; False where it has changed since.
@@ -296,7 +296,7 @@ class SharedJournal:
         """Note that nobody wants a job's video."""
         wanted = sa.and_(jobs.c.key == key, jobs.c.cancelled_at.is_(None))
         change = jobs.update().where(wanted).values(cancelled_at=utc_now().timestamp())
-        await self._database.run(lambda connection: connection.execute(change))
+        await self._database.single(lambda connection: connection.execute(change))
 
     async def mark(self, row: Row, change: dict[str, Any]) -> bool:
         """Change columns of a job that has not changed since it was read; whether that was so."""
@@ -307,7 +307,7 @@ class SharedJournal:
             statement = jobs.update().where(*where).values(**change, stamp=after)
             return connection.execute(statement).rowcount == 1
 
-        is_done = await self._database.run(work)
+        is_done = await self._database.single(work)
         if is_done and self._stamps.get(row.record.key) == row.stamp:
             self._stamps[row.record.key] = after
         return is_done
@@ -325,10 +325,8 @@ def add(connection: sa.Connection, record: JobRecord, account: str) -> int | Non
     values = dict(zip(rows.COLUMNS, rows.added(_shareable(record)), strict=True))
     values |= {"account": account, "stamp": uuid.uuid4().hex, "is_over": False}
     inserting = _insert(connection, values)
-    place = connection.execute(inserting).scalar()
-    if place is not None:  # somebody else in the same moment
-        _note(connection, place, record)
-    return place
+    place: int | None = connection.execute(inserting).scalar()
+    return place  # None where somebody else wrote it in the same moment
 
 
 def _insert(connection: sa.Connection, values: dict[str, Any]) -> sa.Executable:
@@ -341,61 +339,73 @@ def _insert(connection: sa.Connection, values: dict[str, Any]) -> sa.Executable:
     return statement.returning(jobs.c.place)
 
 
-def _change(
-    connection: sa.Connection, record: JobRecord, before: str | None, after: str
-) -> bool | TakenOver:
-    """Change a job's row; whether it was over, and is not any more.
+@attrs.frozen(eq=False)
+class _Change:
+    """A record on its way into its row; may be made again after a connection broke.
 
-    Where the job has another task by then, this one is noted beside it, and the error returned.
-
-    Raises:
-        TakenOver: It was changed by somebody else.
+    Attributes:
+        record: The record.
+        before: What names the version of the row that it follows.
+        after: What will name the row's version then.
     """
-    values = dict(zip((*rows.CHANGING, "key"), rows.changed(_shareable(record)), strict=True))
-    changing = jobs.update().where(jobs.c.key == record.key).returning(jobs.c.place)
-    # As on one machine: an id that the provider has answered to is for ever.
-    confirmed = sa.case((jobs.c.answer.is_not(None), jobs.c.task_id))
-    values["task_id"] = sa.func.coalesce(values["task_id"], confirmed)
-    values |= {"is_over": False, "problem": None}  # whoever writes has not done with it
-    mine = changing.where(jobs.c.stamp == before)
-    place = connection.execute(mine.values(**values, stamp=after)).scalar()
-    if place is not None:
-        _note(connection, place, record)
-        return False
-    found = _page(connection, jobs.c.key == record.key)
-    if not found:
-        raise TakenOver(f"job {record.key} is not in the database any more", record.task_id)
-    place, row = found[0]
-    if row.stamp == after:  # it was done before the connection broke
-        return False
-    its = row.record
-    if record.task_id is None or its.task_id == record.task_id:
-        raise TakenOver(f"job {record.key} is {its.state} by another's hand", record.task_id)
-    is_its = its.state in OPEN and its.task_id is None and its.attempts == record.attempts
-    if not is_its:  # returned, since what is raised would take the note back
-        _note(connection, place, record, error=f"accepted as well, beside {its.task_id}")
+
+    record: JobRecord
+    before: str | None
+    after: str
+
+    def make(self, connection: sa.Connection) -> bool:
+        """Change the row in one statement, unless somebody else has; whether it is changed."""
+        return self._update(connection, self.before)
+
+    def _update(self, connection: sa.Connection, stamp: str | None) -> bool:
+        shared = _shareable(self.record)
+        values = dict(zip((*rows.CHANGING, "key"), rows.changed(shared), strict=True))
+        # As on one machine: an id that the provider has answered to is for ever.
+        confirmed = sa.case((jobs.c.answer.is_not(None), jobs.c.task_id))
+        values["task_id"] = sa.func.coalesce(values["task_id"], confirmed)
+        values |= {"is_over": False, "problem": None}  # whoever writes has not done with it
+        where = (jobs.c.key == self.record.key, jobs.c.stamp == stamp)
+        changing = jobs.update().where(*where).values(**values, stamp=self.after)
+        return connection.execute(changing).rowcount == 1
+
+    def make_late(self, connection: sa.Connection) -> bool | TakenOver:
+        """Change the row though somebody else has, if that loses nothing; whether it was over.
+
+        Where the job has another task by then, this one is noted beside it, and the error returned:
+        raised, it would take the note back.
+
+        Raises:
+            TakenOver: It is another's business now.
+        """
+        record = self.record
+        query = sa.select(*_SELECTED).where(jobs.c.key == record.key).with_for_update()
+        found = connection.execute(query).first()
+        if found is None:
+            raise TakenOver(f"job {record.key} is not in the database any more", record.task_id)
+        row = _row(found)
+        if row.stamp == self.after:  # it was done before the connection broke
+            return False
+        its = row.record
+        if record.task_id is None or its.task_id == record.task_id:
+            raise TakenOver(f"job {record.key} is {its.state} by another's hand", record.task_id)
+        if its.state in OPEN and its.task_id is None and its.attempts == record.attempts:
+            self._update(connection, row.stamp)
+            return row.is_over
+        connection.execute(moves.insert().values(**_beside(record, row)))
         message = f"job {record.key} has another task by now; this one may be billed as well"
         return TakenOver(message, record.task_id)
-    connection.execute(changing.where(jobs.c.stamp == row.stamp).values(**values, stamp=after))
-    _note(connection, place, record)
-    return row.is_over
 
 
-def _note(
-    connection: sa.Connection, place: int, record: JobRecord, *, error: str | None = None
-) -> None:
-    status = None if record.task is None else record.task.status
-    connection.execute(
-        moves.insert().values(
-            place=place,
-            at=record.changed_at.timestamp(),
-            state=record.state.value,
-            task_id=record.task_id,
-            task_status=status,
-            error=_plain(error or record.error),
-            path=_plain(record.path),
-        )
-    )
+def _beside(record: JobRecord, row: Row) -> dict[str, Any]:
+    """Spell that a job has more than one task."""
+    return {
+        "place": row.place,
+        "at": record.changed_at.timestamp(),
+        "state": record.state.value,
+        "task_id": record.task_id,
+        "task_status": record.task_status,
+        "error": f"accepted as well, beside {row.record.task_id}",
+    }
 
 
 def rename(connection: sa.Connection, key: str, new: str) -> None:
