@@ -256,10 +256,6 @@ class SharedJournal:
         """Give a job with what its workers know, or None."""
         return next(iter(await self._rows(jobs.c.key == key)), None)
 
-    async def rows_of(self, keys: Collection[str]) -> Sequence[Row]:
-        """Give many jobs; those that are not there are left out."""
-        return await self._rows(jobs.c.key.in_(tuple(keys)))
-
     async def ended(self, keys: Collection[str]) -> Sequence[Row]:
         """Give those of the jobs that nobody has to wait for any longer."""
         is_ended = sa.or_(jobs.c.is_over, jobs.c.state == JobState.UNKNOWN.value)

@@ -37,6 +37,7 @@ from seedance_async.distributed.sinks import Sink, as_sink
 from seedance_async.errors import JournalError, SeedanceError
 from seedance_async.events import Subscriber
 from seedance_async.journal import SqliteJournal
+from seedance_async.journal.lock import is_written
 from seedance_async.ledger import utc_now
 from seedance_async.lifecycle import KEPT, JobRecord, JobState
 from seedance_async.pacing import Pacing
@@ -212,7 +213,7 @@ class DistributedWorker:
             try:
                 await spool.open()
             except JournalError:
-                if number == _MOST_SPOOLS:
+                if number == _MOST_SPOOLS or not is_written(spool.path):
                     raise
                 continue
             try:
@@ -305,6 +306,8 @@ class DistributedWorker:
             assert self._life is not None  # noqa: S101 -- for the types: it has begun
             try:
                 is_reached = await self._database.thread(self._life.beat)
+            except JournalError:  # also where all connections are in use for long
+                is_reached = False
             except Gone:
                 _log.error("this worker was taken for dead, and stops")
                 self._fenced = WorkerFenced("silent for too long: others have its jobs")
@@ -323,11 +326,13 @@ class DistributedWorker:
             assert self._life is not None  # noqa: S101 -- for the types: it has begun
             try:
                 if self._failover:
-                    for worker in await asyncio.to_thread(self._life.bury, self._hand_over):
+                    bury = functools.partial(self._life.bury, self._hand_over)
+                    for worker in await self._database.thread(bury):
                         _log.warning("the jobs of worker %s were taken over", worker.executor_id)
                 await self._follow_limits()
-            except (SQLAlchemyError, JournalError):
-                _log.debug("others are looked for again in a moment", exc_info=True)
+            # Whatever it is: it must be looked for again.
+            except Exception as exc:  # noqa: BLE001
+                _log.debug("others are looked for again in a moment: %r", exc)
 
     def _hand_over(self, worker: Worker) -> None:
         assert self._control is not None  # noqa: S101 -- for the types: it has begun
