@@ -175,6 +175,10 @@ class Ledger:
                 await self.move(job, JobState.SUBMITTED, task_id=task_id)
             return job.record
 
+    def forget(self, key: str) -> None:
+        """Have the journal asked for a job by whoever is next about it: it was changed elsewhere."""
+        self._tracked.pop(key, None)
+
     def _track(self, record: JobRecord) -> TrackedJob:
         return self._tracked.setdefault(record.key, TrackedJob(record))
 

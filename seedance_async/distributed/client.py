@@ -52,6 +52,7 @@ T = TypeVar("T")
 SERVICE = "service "  # the fact of that name says where an account's tasks are made
 DEFAULT_ACCOUNT = "main"
 _FIRST_LOOK_S, _LONGEST_LOOK_S = 0.25, 2.0  # between two looks at jobs that are waited for
+_KEYS = 1000  # that are asked for together
 # What a URL's query says that is signed. Source: the documentation of Amazon S3, Google Cloud
 # Storage, Azure Blob Storage and CloudFront on presigned URLs.
 _SIGNED = frozenset({"x-amz-signature", "x-goog-signature", "signature", "sig", "token"})
@@ -294,20 +295,25 @@ class DistributedClient:
         """Look at all jobs that are waited for, together."""
         pause_s = _FIRST_LOOK_S
         while self._waiting:
-            try:
-                keys = tuple(self._waiting)
-                ended = await self._journal.ended(keys)
-                there = {row.record.key for row in ended}
-                lost = set() if ended else await self._gone(keys)
-            except JournalError as exc:
-                self._tell_all(exc)
-                return
-            for row in ended:
-                self._tell(row.record.key, row)
-            for key in lost - there:
-                self._tell(key, JournalError(f"there is no job {key} in the database"))
-            pause_s = _FIRST_LOOK_S if ended else min(pause_s * 1.3, _LONGEST_LOOK_S)
+            told, keys = 0, tuple(self._waiting)
+            for first in range(0, len(keys), _KEYS):
+                try:
+                    told += await self._look_at(keys[first : first + _KEYS])
+                except JournalError as exc:
+                    self._tell_all(exc)
+                    return
+            pause_s = _FIRST_LOOK_S if told else min(pause_s * 1.3, _LONGEST_LOOK_S)
             await asyncio.sleep(pause_s)
+
+    async def _look_at(self, keys: tuple[str, ...]) -> int:
+        """Tell of those that have ended; how many they were."""
+        ended = await self._journal.ended(keys)
+        for row in ended:
+            self._tell(row.record.key, row)
+        lost = set() if ended else await self._gone(keys)
+        for key in lost:
+            self._tell(key, JournalError(f"there is no job {key} in the database"))
+        return len(ended) + len(lost)
 
     async def _gone(self, keys: tuple[str, ...]) -> set[str]:
         query = sa.select(jobs.c.key).where(jobs.c.key.in_(keys))

@@ -308,6 +308,10 @@ class SharedJournal:
             self._stamps[row.record.key] = after
         return is_done
 
+    def is_behind(self, row: Row) -> bool:
+        """Tell whether somebody else has changed a job since it was read or written here."""
+        return self._stamps.get(row.record.key) != row.stamp
+
     def let_go(self, key: str) -> None:
         """Forget what is known here of a job's version: who is next about it reads it anew."""
         self._stamps.pop(key, None)

@@ -148,11 +148,12 @@ class AccountWork:
         row = await self._journal.row(key)
         if row is None or row.is_over:
             return "over"
-        record = (await self._journal.with_spooled_id(row)).record
+        row = await self._journal.with_spooled_id(row)
+        record = row.record
         if record.state not in (JobState.PLANNED, JobState.SUBMITTING):
             return str(record.state)
         try:
-            self._tasks[key] = await self.session.submit(record.request, key=key)
+            self._tasks[key] = await self._take(row)
         except (JournalError, SessionClosed):
             raise
         except SubmissionUnknown:
@@ -161,6 +162,14 @@ class AccountWork:
             await self._refused(key, error)
             return str(JobState.FAILED)
         return str(JobState.SUBMITTED)
+
+    async def _take(self, row: Row) -> VideoTask:
+        """Send a job, or take it up, by what the database says and not by what was known here."""
+        key = row.record.key
+        if self._journal.is_behind(row):
+            self._journal.let_go(key)
+            self.session._calls.ledger.forget(key)
+        return await self.session.submit(row.record.request, key=key)
 
     async def _refused(self, key: str, error: SeedanceError) -> None:
         """Close a job of which nothing was accepted."""
@@ -213,7 +222,7 @@ class AccountWork:
         key, record = row.record.key, row.record
         task = self._tasks.pop(key, None)
         if task is None:
-            task = await self.session.submit(record.request, key=key)  # is sent by nobody again
+            task = await self._take(row)  # sends nothing, since there is a task
         left_s = self._timeout_s
         if left_s is not None and record.submitted_at is not None:
             left_s -= (utc_now() - record.submitted_at).total_seconds()
