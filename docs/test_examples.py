@@ -20,10 +20,12 @@ from typing import Any
 
 import postgres
 import pytest
+import yaml
 
 from seedance_async import JournalError, SqliteJournal
 from seedance_async.cli import app
 from seedance_async.emulator import Emulator
+from seedance_async.transport import DEFAULT_TIMEOUT
 
 EXAMPLES = Path(__file__).parent / "examples"
 Serve = Callable[..., Emulator]
@@ -194,6 +196,29 @@ def test_five_changed_lines_make_it_one_of_many_machines(
             worker.kill()
     assert emulator.stats.accepted == 3
     assert len(list((tmp_path / "made").glob("*.mp4"))) == 3
+
+
+# --- deploy
+
+
+def test_what_is_deployed_are_commands_that_there_are() -> None:
+    folder = EXAMPLES / "deploy"
+    unit = (folder / "seedance-worker.service").read_text("utf-8")
+    image = (folder / "Dockerfile").read_text("utf-8")
+    services = yaml.safe_load((folder / "compose.yaml").read_text("utf-8"))["services"]
+    entry = json.loads(re.findall(r"ENTRYPOINT (.*)", image)[0])
+    told = [
+        re.findall(r"ExecStart=/opt/seedance/bin/(.*)", unit)[0].split(),
+        [*entry, *services["worker"]["command"]],
+        services["migrate"]["entrypoint"],
+    ]
+    for program, *words in told:
+        _, _, unknown, *_ = app.make_app().parse_known_args(words)
+        assert (program, unknown) == ("seedance", []), words
+    # More than a call to the provider may take.
+    stop_s = int(re.findall(r"TimeoutStopSec=(\d+)", unit)[0])
+    assert services["worker"]["stop_grace_period"] == f"{stop_s}s"
+    assert stop_s > (DEFAULT_TIMEOUT.total or 0)
 
 
 # --- job files
