@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import difflib
 import http.client
 import json
 import os
@@ -11,16 +12,20 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import postgres
 import pytest
+import yaml
 
 from seedance_async import JournalError, SqliteJournal
 from seedance_async.cli import app
 from seedance_async.emulator import Emulator
+from seedance_async.transport import DEFAULT_TIMEOUT
 
 EXAMPLES = Path(__file__).parent / "examples"
 Serve = Callable[..., Emulator]
@@ -34,7 +39,7 @@ class Program:
     def __init__(self, name: str, folder: Path, emulator: Emulator) -> None:
         self._command = [sys.executable, str(EXAMPLES / name)]
         self._folder = folder
-        self._environment = {
+        self.environment = {
             **os.environ,
             "SEEDANCE_API_KEY": emulator.api_key,
             "SEEDANCE_BASE_URL": emulator.base_url,
@@ -45,7 +50,7 @@ class Program:
         with subprocess.Popen(
             [*self._command, *map(str, args)],
             cwd=self._folder,
-            env=self._environment,
+            env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -120,6 +125,100 @@ def test_a_night_with_a_lost_answer_says_where_to_look(
         assert code == 1
         assert told.count("look into the billing for ") == 1
     assert emulator.stats.accepted == 4
+
+
+# --- batch_one_machine.py and batch_many_machines.py
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def dsn(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'jobs.db'}"
+        return
+    if reason := postgres.reason_to_skip():
+        pytest.skip(reason)
+    # Not pytest's folder, which is its owner's alone: the server may run as somebody else.
+    with tempfile.TemporaryDirectory(prefix="seedance-postgres-") as folder:
+        Path(folder).chmod(0o755)
+        with postgres.running(Path(folder)) as server:
+            yield server.new_database()
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> Path:
+    file = tmp_path / "prompts.txt"
+    file.write_text("A cat\nA dog\nAn owl\n", "utf-8")
+    return file
+
+
+def test_the_batch_of_one_machine_pays_once(serve: Serve, prompts: Path, tmp_path: Path) -> None:
+    emulator = serve()
+    program = Program("batch_one_machine.py", tmp_path, emulator)
+    for status in ("completed", "skipped"):
+        code, told = program.run(prompts)
+        assert (code, told.count(status)) == (0, 3), told
+    assert emulator.stats.accepted == 3
+
+
+def test_five_changed_lines_make_it_one_of_many_machines(
+    serve: Serve, prompts: Path, tmp_path: Path, dsn: str
+) -> None:
+    one, many = (
+        (EXAMPLES / f"batch_{which}.py").read_text("utf-8").splitlines()
+        for which in ("one_machine", "many_machines")
+    )
+    changes = difflib.SequenceMatcher(None, one, many, autojunk=False).get_opcodes()
+    assert sum(max(b - a, d - c) for tag, a, b, c, d in changes if tag != "equal") <= 5
+
+    emulator = serve()
+    words = ["worker", "--dsn", dsn, "--out", "made"]
+    account = {"SEEDANCE_API_KEY": emulator.api_key, "SEEDANCE_BASE_URL": emulator.base_url}
+    without = {name: text for name, text in os.environ.items() if "SEEDANCE" not in name}
+    program = Program("batch_many_machines.py", tmp_path, emulator)
+    program.environment = {**without, "SEEDANCE_DSN": dsn}  # it has no key
+    with subprocess.Popen(
+        [sys.executable, "-m", "seedance_async", *words],
+        cwd=tmp_path,
+        env={**without, **account, "SEEDANCE_CONFIG": os.devnull},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as worker:
+        try:
+            assert worker.stderr is not None
+            assert any("other workers go on" in line for line in worker.stderr)
+            for status in ("completed", "skipped"):
+                code, told = program.run(prompts)
+                assert (code, told.count(status)) == (0, 3), told
+            worker.terminate()
+            assert "stopped: 3 videos brought in" in worker.stderr.read()
+            assert worker.wait() == 0
+        finally:
+            worker.kill()
+    assert emulator.stats.accepted == 3
+    assert len(list((tmp_path / "made").glob("*.mp4"))) == 3
+
+
+# --- deploy
+
+
+def test_what_is_deployed_are_commands_that_there_are() -> None:
+    folder = EXAMPLES / "deploy"
+    unit = (folder / "seedance-worker.service").read_text("utf-8")
+    image = (folder / "Dockerfile").read_text("utf-8")
+    services = yaml.safe_load((folder / "compose.yaml").read_text("utf-8"))["services"]
+    entry = json.loads(re.findall(r"ENTRYPOINT (.*)", image)[0])
+    told = [
+        re.findall(r"ExecStart=/opt/seedance/bin/(.*)", unit)[0].split(),
+        [*entry, *services["worker"]["command"]],
+        services["migrate"]["entrypoint"],
+    ]
+    for program, *words in told:
+        _, _, unknown, *_ = app.make_app().parse_known_args(words)
+        assert (program, unknown) == ("seedance", []), words
+    # More than a call to the provider may take.
+    stop_s = int(re.findall(r"TimeoutStopSec=(\d+)", unit)[0])
+    assert services["worker"]["stop_grace_period"] == f"{stop_s}s"
+    assert stop_s > (DEFAULT_TIMEOUT.total or 0)
 
 
 # --- job files
