@@ -176,7 +176,7 @@ class Ledger:
             return job.record
 
     def forget(self, key: str) -> None:
-        """Have the journal asked for a job by whoever is next about it: it was changed elsewhere."""
+        """Have the journal asked anew for a job that was changed elsewhere."""
         self._tracked.pop(key, None)
 
     def _track(self, record: JobRecord) -> TrackedJob:

@@ -765,3 +765,50 @@ async def test_a_bug_of_somebody_elses_ends_one_job(place: Place, emulator: Emul
         with pytest.raises(errors.SeedanceError, match="unexpected ZeroDivisionError"):
             await (await client.submit(film(), key="a")).result(20)
         assert (await client.status("a")).state is JobState.COMPLETED
+
+
+async def test_an_old_copy_of_the_database_pays_for_nothing_again(
+    place: Place, emulator: Emulator
+) -> None:
+    kept, copy = place.folder / "jobs.db", place.folder / "copy"
+    async with place.worker(emulator):
+        pass
+    async with place.client() as client:
+        for number in range(3):
+            await client.submit(film(number), key=f"job {number}")
+    copy.write_bytes(kept.read_bytes())
+    async with both(place, emulator) as client:
+        before = [await client.job(f"job {number}").result(20) for number in range(3)]
+    for path in place.folder.glob("jobs.db*"):
+        path.unlink()
+    kept.write_bytes(copy.read_bytes())
+    async with both(place, emulator) as client:
+        after = [await client.job(f"job {number}").result(20) for number in range(3)]
+    assert [record.task_id for record in after] == [record.task_id for record in before]
+    assert [record.path for record in after] == [record.path for record in before]
+    assert emulator.stats.accepted == 3
+    assert emulator.stats.downloads == 3
+
+
+async def test_a_limit_that_is_not_named_stays_as_it_is(place: Place, emulator: Emulator) -> None:
+    async with both(place, emulator, account={"creates_per_minute": 7}) as client:
+        first = await client.set_limit("main", max_in_flight=6)
+        for most in (7, 8, 9):
+            limits = await client.set_limit("main", max_in_flight=most)
+        assert limits.creates_per_minute == first.creates_per_minute
+        assert limits.max_in_flight == 9
+
+
+async def test_a_video_in_a_bucket_has_no_path_in_its_outcome(
+    place: Place, emulator: Emulator
+) -> None:
+    class Bucket:
+        async def keep(self, video: Video, name: str) -> tuple[str, int]:
+            return f"s3://bucket/{name}", 7
+
+    async with both(place, emulator, Bucket()) as client:
+        async with client.batch([Job(request=film(), key="a")]) as outcomes:
+            (outcome,) = [outcome async for outcome in outcomes]
+        assert outcome.ok
+        assert outcome.path is None
+        assert str((await client.status("a")).path).startswith("s3://bucket/a-video_")

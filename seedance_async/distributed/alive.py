@@ -25,6 +25,7 @@ from seedance_async.errors import JournalError
 from seedance_async.locking import lock
 
 _CLASS = 0x73656564  # of our advisory locks; "seed" in ASCII
+_TRIES, _PAUSE_S = 5, 0.05
 _BEATS = 3  # in the time after which a silent one is taken for dead; our choice
 
 
@@ -122,7 +123,12 @@ class SignOfLife:
         self._number = number
 
     def _lock_file(self) -> None:
-        file = _file_beside(self._database.url).open("ab+")
+        path = _file_beside(self._database.url)
+        for _ in range(_TRIES):  # who looks whether there is a worker holds the lock shortly
+            if not _is_held(path):
+                break
+            time.sleep(_PAUSE_S)
+        file = path.open("ab+")
         try:
             lock(file)
         except OSError:

@@ -251,7 +251,8 @@ class DistributedClient:
         """Hand in many jobs, and give their outcomes as they end; as ``SeedanceSession.batch``.
 
         ``async with client.batch(requests) as outcomes``, then ``async for outcome in outcomes``.
-        Nothing is raised for a single job. Leaving the block early ends no job: the same batch
+        Nothing is raised for a single job. A video in a bucket has no ``path`` in its outcome, but
+        in ``status(outcome.key)``. Leaving the block early ends no job: the same batch
         again waits for what is under way, and has what is made at once.
 
         Args:
@@ -556,18 +557,13 @@ class DistributedClient:
             JournalError: No worker was ever started for it.
             ValueError: A limit that can be none.
         """
-        from seedance_async.distributed.engine import Bounds  # noqa: PLC0415 -- see _control_of
-
         Limits(max_in_flight=max_in_flight, creates_per_minute=creates_per_minute)
+        await self._ask(
+            lambda: self._control.set_bounds(account, max_in_flight, creates_per_minute)
+        )
         now = await self._ask(lambda: self._control.bounds(account))
         if now is None:
             raise JournalError(f"no worker was ever started for the account {account!r}")
-        if max_in_flight is not None or creates_per_minute is not None:
-            now = Bounds(
-                max_in_flight=max_in_flight or now.max_in_flight,
-                creates_per_minute=creates_per_minute or now.creates_per_minute,
-            )
-            await self._ask(lambda: self._control.set_bounds(account, now))
         return Limits(max_in_flight=now.max_in_flight, creates_per_minute=now.creates_per_minute)
 
 

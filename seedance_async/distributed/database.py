@@ -334,5 +334,5 @@ def _words(exc: SQLAlchemyError) -> str:
     return str(cause).strip().partition("\n")[0] or type(cause).__name__
 
 
-#: The states in which a create may have been lost.
-OPEN = (JobState.SUBMITTING, JobState.UNKNOWN)
+#: The states in which there may be a task that nobody here knows of.
+OPEN = (JobState.PLANNED, JobState.SUBMITTING, JobState.UNKNOWN)

@@ -92,13 +92,6 @@ class Bounds:
     max_in_flight: int
     creates_per_minute: float | None
 
-    @property
-    def limiter(self) -> Any:
-        """The same, as the engine takes it."""
-        if self.creates_per_minute is None:
-            return None
-        return {"limit": max(1, int(self.creates_per_minute * _SHARE)), "period": _PERIOD_S}
-
 
 @attrs.frozen(kw_only=True)
 class Turn:
@@ -124,6 +117,12 @@ class Turn:
             "workflow_id": self.key,
             "priority": self.place,
         }
+
+
+def _limiter(creates_per_minute: float | None) -> Any:
+    if creates_per_minute is None:
+        return None
+    return {"limit": max(1, int(creates_per_minute * _SHARE)), "period": _PERIOD_S}
 
 
 def _queue(account: str) -> str:
@@ -376,7 +375,7 @@ class Control:
             self._client.register_queue(
                 _queue(account),
                 global_concurrency=bounds.max_in_flight,
-                limiter=bounds.limiter,
+                limiter=_limiter(bounds.creates_per_minute),
                 polling_interval_sec=_POLL_S,
                 on_conflict="never_update",
             )
@@ -397,14 +396,18 @@ class Control:
         rate = None if limiter is None else round(limiter["limit"] / _SHARE, 1)
         return Bounds(max_in_flight=most, creates_per_minute=rate)
 
-    def set_bounds(self, account: str, bounds: Bounds) -> None:
-        """Change what is in force for an account, while workers run."""
+    def set_bounds(
+        self, account: str, max_in_flight: int | None, creates_per_minute: float | None
+    ) -> None:
+        """Change what is in force for an account, while workers run; None leaves it as it is."""
         with _told():
             queue = self._client.retrieve_queue(_queue(account))
             if queue is None:
                 raise JournalError(f"no worker was ever started for the account {account!r}")
-            queue.set_global_concurrency(bounds.max_in_flight)
-            queue.set_limiter(bounds.limiter)
+            if max_in_flight is not None:
+                queue.set_global_concurrency(max_in_flight)
+            if creates_per_minute is not None:
+                queue.set_limiter(_limiter(creates_per_minute))
 
 
 @contextlib.contextmanager

@@ -114,7 +114,9 @@ class _Many:
         except SeedanceError as exc:
             error = exc
         task_id = record.task_id if record else error.task_id if error else None
-        path = None if record is None or record.path is None else Path(record.path)
+        # One in a bucket is no path of this machine's; ``client.status(key).path`` has it.
+        where = None if record is None else record.path
+        path = None if where is None or "://" in where else Path(where)
         status = _status(error, is_made=is_made)
         ended = attrs.evolve(
             outcome, status=status, error=error, path=path, task_id=task_id, ended_at=utc_now()

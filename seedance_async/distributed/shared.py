@@ -115,10 +115,10 @@ class SharedJournal:
 
     async def with_spooled_id(self, row: Row) -> Row:
         """Bring in an id that this machine knows, and the database does not."""
-        if self._spool is None or row.record.state not in OPEN:
+        if self._spool is None or row.record.task_id is not None:
             return row
         spooled = await self._spool.get(row.record.key)
-        if spooled is None or spooled.task_id is None or spooled.attempts != row.record.attempts:
+        if spooled is None or not lacks(row.record, spooled):
             return row
         await self.bring(spooled)
         return await self.row(row.record.key) or row
@@ -256,6 +256,10 @@ class SharedJournal:
         """Give a job with what its workers know, or None."""
         return next(iter(await self._rows(jobs.c.key == key)), None)
 
+    async def rows_of(self, keys: Collection[str]) -> Sequence[Row]:
+        """Give many jobs; those that are not there are left out."""
+        return await self._rows(jobs.c.key.in_(tuple(keys)))
+
     async def ended(self, keys: Collection[str]) -> Sequence[Row]:
         """Give those of the jobs that nobody has to wait for any longer."""
         is_ended = sa.or_(jobs.c.is_over, jobs.c.state == JobState.UNKNOWN.value)
@@ -388,12 +392,22 @@ class _Change:
         its = row.record
         if record.task_id is None or its.task_id == record.task_id:
             raise TakenOver(f"job {record.key} is {its.state} by another's hand", record.task_id)
-        if its.state in OPEN and its.task_id is None and its.attempts == record.attempts:
+        if lacks(its, record):
             self._update(connection, row.stamp)
             return row.is_over
         connection.execute(moves.insert().values(**_beside(record, row)))
         message = f"job {record.key} has another task by now; this one may be billed as well"
         return TakenOver(message, record.task_id)
+
+
+def lacks(kept: JobRecord, known: JobRecord) -> bool:
+    """Tell whether what the database keeps of a job lacks an id that is known elsewhere.
+
+    As it does where the id comes late, and where the database is an older copy of itself. Another
+    attempt has its own id, and a job that was handed in anew under an old key is another job.
+    """
+    is_open = kept.task_id is None and kept.state in OPEN and kept.attempts <= known.attempts
+    return is_open and known.task_id is not None and kept.planned_at == known.planned_at
 
 
 def _beside(record: JobRecord, row: Row) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from seedance_async.distributed.accounts import Account
 from seedance_async.distributed.alive import Gone, SignOfLife, Worker
 from seedance_async.distributed.client import SERVICE, again, turn_of
 from seedance_async.distributed.database import Database, read_fact, write_fact
-from seedance_async.distributed.shared import Row, SharedJournal, TakenOver, add
+from seedance_async.distributed.shared import Row, SharedJournal, add, lacks
 from seedance_async.distributed.sinks import Sink, as_sink
 from seedance_async.errors import JournalError, SeedanceError
 from seedance_async.events import Subscriber
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("seedance_async")
 # A server that is restarted is back within this; beyond it, jobs wait all the same, see ``work``.
 _PATIENCE_S = 30.0
+_AT_ONCE = 200  # records of a spool that are compared together
 _MOST_SPOOLS = 64  # workers on one machine; our choice
 _LEAST_ASKED_S = 60.0  # a task that can be asked about more seldom is told of; our choice
 
@@ -162,9 +163,10 @@ class DistributedWorker:
             self._stack.push_async_callback(self._leave_all)  # what came in meanwhile
             self._stack.push_async_callback(self._engine.end)
             self._stack.push_async_callback(self._leave_all)
-            await self._engine.begin()
+            # Before the first job comes in: what was paid for is not to be sent.
             for name in self._accounts:
                 await self._reconcile(name)
+            await self._engine.begin()
             await self._follow_limits(is_first=True)
             for care in (self._live, self._care):
                 caring = asyncio.create_task(care(), name="seedance worker")
@@ -244,24 +246,35 @@ class DistributedWorker:
                 _log.info("the spool %s is left alone: %s", path.name, exc.message)
 
     async def _bring_in(self, account: str, spool: SqliteJournal) -> None:
+        some: list[JobRecord] = []
+        async for record in spool.records():
+            if record.task_id is not None:
+                some.append(record)
+            if len(some) == _AT_ONCE:
+                await self._compare(account, spool, some)
+                some = []
+        await self._compare(account, spool, some)
+
+    async def _compare(self, account: str, spool: SqliteJournal, some: Sequence[JobRecord]) -> None:
+        """Hold what a spool knows against the database."""
         journal = self._journals[account]
-        async for spooled in spool.records(JobState.SUBMITTED):
-            row = await journal.row(spooled.key)
-            if row is None:
-                await self._restore(account, spooled)
-            elif row.record.task_id == spooled.task_id:
-                if row.record.state in (JobState.COMPLETED, JobState.FAILED):
-                    await spool.put(row.record)  # another worker saw its end
-            else:
-                try:
-                    await journal.bring(spooled)
-                except TakenOver as exc:
-                    _log.error("task %s of job %s: %s", spooled.task_id, spooled.key, exc.message)
-                    ended = spooled.moved(JobState.FAILED, utc_now(), error=exc.message)
-                    await spool.put(ended)
+        kept = {
+            row.record.key: row.record
+            for row in await journal.rows_of([record.key for record in some])
+        }
+        for record in some:
+            known = kept.get(record.key)
+            if known is None:
+                await self._restore(account, record)
+            elif lacks(known, record):
+                await journal.bring(record)
+            elif known.task_id == record.task_id and known.state is not record.state:
+                await spool.put(known)  # another worker saw its end
 
     async def _restore(self, account: str, spooled: JobRecord) -> None:
         """Write a job down again that the database has lost, as long as there is a video to get."""
+        if spooled.state is not JobState.SUBMITTED:
+            return
         if spooled.submitted_at is None or utc_now() - spooled.submitted_at > KEPT:
             return
         control = self._control
