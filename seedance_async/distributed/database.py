@@ -43,7 +43,7 @@ def _column(name: str) -> sa.Column[object]:
 
 _place = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # SQLite numbers INTEGER alone
 #: A job; most columns are those of the journal on one machine, see ``journal.rows``.
-jobs = sa.Table(
+jobs: sa.Table = sa.Table(
     "seedance_jobs",
     _metadata,
     sa.Column("place", _place, primary_key=True, autoincrement=True),
@@ -64,7 +64,7 @@ sa.Index(
     postgresql_where=_has_task,
     sqlite_where=_has_task,
 )
-moves = sa.Table(
+moves: sa.Table = sa.Table(
     "seedance_moves",
     _metadata,
     sa.Column("number", _place, primary_key=True, autoincrement=True),
@@ -109,14 +109,14 @@ _TRIGGERS = {
         ),
     ],
 }
-facts = sa.Table(
+facts: sa.Table = sa.Table(
     "seedance_facts",
     _metadata,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("value", sa.Text, nullable=False),
 )
 #: The workers that were started and have not said goodbye; see ``alive``.
-workers = sa.Table(
+workers: sa.Table = sa.Table(
     "seedance_workers",
     _metadata,
     sa.Column("number", _place, primary_key=True, autoincrement=True),
