@@ -744,13 +744,14 @@ async def test_a_database_that_is_away_for_long_when_an_id_comes(
 async def test_a_program_that_runs_the_engine_itself(place: Place, emulator: Emulator) -> None:
     from dbos import DBOS
 
-    DBOS(config={"name": "an-app", "system_database_url": place.dsn, "log_level": "ERROR"})
+    of_app = {"name": "an-app", "application_version": "app-1", "log_level": "ERROR"}
+    DBOS(config={**of_app, "system_database_url": place.dsn, "executor_id": "app-1"})  # type: ignore[typeddict-item]
     DBOS.launch()
     try:
         async with both(place, emulator, attach=True) as client:
             made = await (await client.submit(film(), key="a")).result(20)
         assert made.state is JobState.COMPLETED
-        assert DBOS.executor_id == "local"  # it goes on
+        assert DBOS.executor_id == "app-1"  # it goes on
     finally:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
         await asyncio.to_thread(DBOS.destroy)

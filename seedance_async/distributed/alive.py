@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 import attrs
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from seedance_async.distributed import database
 from seedance_async.distributed.database import Database, workers
@@ -106,7 +106,7 @@ class SignOfLife:
         Raises:
             JournalError: On SQLite, another worker has it.
         """
-        if self._database.is_sqlite:
+        if self._database.is_sqlite and self._file is None:
             self._lock_file()
         connection = self._connect()
         with connection.begin():
@@ -115,6 +115,9 @@ class SignOfLife:
                 "accounts": self._accounts,
                 "started_at": time.time(),
             }
+            # Made again where the first answer was lost, of which the row must not stay.
+            mine = workers.c.executor_id == self._executor_id
+            connection.execute(workers.delete().where(mine))
             inserting = workers.insert().values(**values).returning(workers.c.number)
             number = connection.execute(inserting).scalar_one()
             # Before anybody else can see the row.
@@ -176,7 +179,7 @@ class SignOfLife:
                 there = sa.select(workers.c.number).where(workers.c.number == self._number)
                 if self._connection.execute(there).first() is None:
                     raise Gone
-        except DBAPIError:
+        except SQLAlchemyError:
             self._drop()
             self._lost_at = time.monotonic()
             return False
@@ -237,6 +240,12 @@ class SignOfLife:
                 with connection.begin():
                     self._unlock(connection, number)
 
+    def fall_silent(self) -> None:
+        """Go without a word: others take over what the engine has in this worker's name."""
+        self._drop()
+        if self._file is not None:
+            self._file.close()
+
     def end(self) -> None:
         """Say goodbye: the jobs were handed over, or another will do that."""
         connection = self._connection
@@ -249,6 +258,4 @@ class SignOfLife:
         except DBAPIError:
             pass
         finally:
-            self._drop()
-            if self._file is not None:
-                self._file.close()
+            self.fall_silent()

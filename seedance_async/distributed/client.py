@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import functools
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -21,18 +22,19 @@ from seedance_async.admission import Limits
 from seedance_async.calls import key_of
 from seedance_async.distributed import many
 from seedance_async.distributed.alive import living
-from seedance_async.distributed.database import Database, jobs
+from seedance_async.distributed.database import Database, jobs, read_fact, write_fact
 from seedance_async.distributed.shared import (
     Row,
     SharedJournal,
     add,
     kept_facts,
-    remove,
+    remove_old,
     rename,
 )
 from seedance_async.errors import (
     InvalidRequest,
     JournalError,
+    SessionClosed,
     SubmissionUnknown,
     VideoFailed,
     Violation,
@@ -46,13 +48,15 @@ from seedance_async.source import BatchSource
 from seedance_async.watch import check_timeout
 
 if TYPE_CHECKING:
-    from seedance_async.distributed.engine import Control, Turn
+    from seedance_async.distributed.engine import Bounds, Control, Turn
 
 T = TypeVar("T")
+RATE = "creates per minute "  # the fact of that name says what was set, before any rounding
 SERVICE = "service "  # the fact of that name says where an account's tasks are made
 DEFAULT_ACCOUNT = "main"
 _FIRST_LOOK_S, _LONGEST_LOOK_S = 0.25, 2.0  # between two looks at jobs that are waited for
 _KEYS = 1000  # that are asked for together
+_PATIENCE_S = 60.0  # with a database that is away, of those who wait for jobs; our choice
 # What a URL's query says that is signed. Source: the documentation of Amazon S3, Google Cloud
 # Storage, Azure Blob Storage and CloudFront on presigned URLs.
 _SIGNED = frozenset({"x-amz-signature", "x-goog-signature", "signature", "sig", "token"})
@@ -146,9 +150,7 @@ class DistributedClient:
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.wait([self._looking])
-        for futures in self._waiting.values():
-            for future in futures:
-                future.cancel()
+        self._tell_all(SessionClosed("the client was closed meanwhile"))
         if self._opened is not None:
             await asyncio.to_thread(self._opened.close)
             self._opened = None
@@ -196,7 +198,12 @@ class DistributedClient:
         await self._hand_in(job, its_key, account)
         return DistributedJob(its_key, self)
 
-    async def _check(self, request: VideoRequest, account: str) -> None:
+    async def _service(self, account: str) -> str:
+        """Tell where an account's tasks are made.
+
+        Raises:
+            ValueError: No worker was ever started for it.
+        """
         if account not in self._services:
             self._services = await self._database.run(
                 lambda connection: kept_facts(connection, SERVICE)
@@ -205,6 +212,10 @@ class DistributedClient:
         if service is None:
             known = ", ".join(sorted(self._services)) or "none yet"
             raise ValueError(f"no worker was ever started for the account {account!r}: {known}")
+        return service
+
+    async def _check(self, request: VideoRequest, account: str) -> None:
+        service = await self._service(account)
         is_public = address(f"https://{service}")[1] if "." in service else False
         request.check_submission(hosts=is_public)
         signed = [place for place, reference in request.media() if _is_signed(reference)]
@@ -268,6 +279,9 @@ class DistributedClient:
     async def _result(self, key: str, timeout_s: float | None) -> JobRecord:
         if self._opened is None:
             raise JournalError("the client is not open: use async with DistributedClient(...)")
+        there = await self._journal.ended((key,))
+        if there:
+            return _outcome(there[0])
         future = asyncio.get_running_loop().create_future()
         waiting = self._waiting.setdefault(key, set())
         waiting.add(future)
@@ -284,23 +298,20 @@ class DistributedClient:
             waiting.discard(future)
             if not waiting and self._waiting.get(key) is waiting:
                 del self._waiting[key]
-        if row.problem is not None:
-            raise row.problem
-        if row.record.state is JobState.UNKNOWN:
-            message = f"job {key} is unknown: {row.record.error}; adopt or resubmit it"
-            digest = row.record.request.digest
-            raise SubmissionUnknown(message, None, None, key, digest)
-        return row.record
+        return _outcome(row)
 
     async def _look(self) -> None:
         """Look at all jobs that are waited for, together."""
-        pause_s = _FIRST_LOOK_S
+        pause_s, heard_at = _FIRST_LOOK_S, anyio.current_time()
         while self._waiting:
             told, keys = 0, tuple(self._waiting)
-            for first in range(0, len(keys), _KEYS):
-                try:
+            try:
+                for first in range(0, len(keys), _KEYS):
                     told += await self._look_at(keys[first : first + _KEYS])
-                except JournalError as exc:
+                heard_at = anyio.current_time()
+            # A server that is started anew is no reason to give up on jobs that go on.
+            except Exception as exc:  # noqa: BLE001 -- whoever waits hears of it
+                if anyio.current_time() - heard_at > _PATIENCE_S:
                     self._tell_all(exc)
                     return
             pause_s = _FIRST_LOOK_S if told else min(pause_s * 1.3, _LONGEST_LOOK_S)
@@ -434,7 +445,7 @@ class DistributedClient:
         row = await self._row(key)
         record, why = row.record, f"resubmitted: {reason}"
         is_open = record.state in (JobState.UNKNOWN, JobState.FAILED)
-        if record.state is JobState.PLANNED and row.is_over:  # nobody could even begin
+        if record.state is JobState.PLANNED:  # said before, and perhaps not heard by the engine
             await self._journal.mark(row, {"is_over": False, "problem": None})
         elif is_open and record.task_id is None:
             planned = record.moved(JobState.PLANNED, utc_now(), error=why)
@@ -502,11 +513,12 @@ class DistributedClient:
         await self._journal.care_no_more(key)
         if force:
             await self._ask(lambda: self._control.cancel(key))
-            row = await self._row(key)
             message = "cancelled; it goes on at the provider and is billed"
-            gone = VideoFailed(message, row.record.task_id, None, "cancelled")
-            if not row.is_over:
-                await self._journal.close(row, gone)
+            is_closed = False
+            while not is_closed:  # its worker may be writing down what it has just heard
+                row = await self._row(key)
+                gone = VideoFailed(message, row.record.task_id, None, "cancelled")
+                is_closed = row.is_over or await self._journal.close(row, gone)
         return await self.status(key)
 
     async def prune(self, older_than_days: float) -> int:
@@ -521,18 +533,11 @@ class DistributedClient:
         if not older_than_days > 0:
             raise ValueError(f"older_than_days must be above 0, not {older_than_days!r}")
         before = (utc_now() - dt.timedelta(days=older_than_days)).timestamp()
-        old = (
-            sa.select(jobs.c.key)
-            .where(jobs.c.is_over, jobs.c.changed_at < before)
-            .where(jobs.c.state.in_((JobState.COMPLETED.value, JobState.FAILED.value)))
-            .limit(500)
-        )
         count = 0
         while keys := await self._database.run(
-            lambda connection: list(connection.execute(old).scalars())
+            lambda connection: remove_old(connection, before, _KEYS)
         ):
-            await self._ask(lambda keys=keys: self._control.delete(keys))  # type: ignore[misc]
-            await self._database.run(lambda connection, keys=keys: remove(connection, keys))  # type: ignore[misc]
+            await self._ask(functools.partial(self._control.delete, keys))
             count += len(keys)
         return count
 
@@ -561,16 +566,39 @@ class DistributedClient:
         await self._ask(
             lambda: self._control.set_bounds(account, max_in_flight, creates_per_minute)
         )
-        now = await self._ask(lambda: self._control.bounds(account))
+        if creates_per_minute is not None:
+            rate = str(creates_per_minute)
+            await self._database.run(
+                lambda connection: write_fact(connection, RATE + account, rate)
+            )
+        now = await in_force(self._database, self._control, account)
         if now is None:
             raise JournalError(f"no worker was ever started for the account {account!r}")
         return Limits(max_in_flight=now.max_in_flight, creates_per_minute=now.creates_per_minute)
+
+
+def _outcome(row: Row) -> JobRecord:
+    """Give what has become of a job, or raise it."""
+    if row.problem is not None:
+        raise row.problem
+    record = row.record
+    if record.state is JobState.UNKNOWN:
+        message = f"job {record.key} is unknown: {record.error}; adopt or resubmit it"
+        raise SubmissionUnknown(message, None, None, record.key, record.request.digest)
+    return record
 
 
 def _has_more(record: JobRecord) -> bool:
     """Tell whether there is something to be had from a task that is known."""
     is_made = record.state is JobState.COMPLETED and record.downloaded_at is None
     return is_made or record.state is JobState.SUBMITTED
+
+
+async def in_force(database: Database, control: Control, account: str) -> Bounds | None:
+    """Give what an account may do now; None where no worker was ever started for it."""
+    now = await database.thread(lambda: control.bounds(account))
+    said = await database.single(lambda connection: read_fact(connection, RATE + account))
+    return now if now is None or said is None else now.as_said(float(said))
 
 
 def turn_of(key: str, account: str, place: int) -> Turn:

@@ -16,7 +16,7 @@ import anyio
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
-from seedance_async.errors import JournalError
+from seedance_async.errors import JournalError, SessionClosed
 from seedance_async.journal import rows
 from seedance_async.lifecycle import JobState
 
@@ -154,6 +154,7 @@ class Database:
             self.engine = engine.execution_options(schema_translate_map={None: _SCHEMA})
         self._plain = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._patience_s = patience_s
+        self._is_closed = False
         self._threads = ThreadPoolExecutor(_THREADS, "seedance database")
 
     def __repr__(self) -> str:
@@ -181,6 +182,8 @@ class Database:
 
     async def thread(self, work: Callable[[], T], task_id: str | None = None) -> T:
         """Do *work*, which opens its own connection, in a thread; likewise."""
+        if self._is_closed:
+            raise SessionClosed("it was closed")
         deadline, pause_s = anyio.current_time() + self._patience_s, 0.1
         was_stale = False
         while True:
@@ -220,8 +223,7 @@ class Database:
             _metadata.create_all(connection)
             for statement in _TRIGGERS[connection.dialect.name]:
                 connection.exec_driver_sql(statement)
-            if read_fact(connection, "version") is None:
-                write_fact(connection, "version", str(_VERSION))
+            claim_fact(connection, "version", str(_VERSION))
         self.check_version()
 
     def check_version(self) -> None:
@@ -247,6 +249,7 @@ class Database:
 
     def close(self) -> None:
         """Give the connections back."""
+        self._is_closed = True
         self.engine.dispose()
         self._threads.shutdown(wait=False)
 
@@ -294,13 +297,22 @@ def read_fact(connection: sa.Connection, name: str, *, lock: bool = False) -> st
     return connection.execute(query.with_for_update() if lock else query).scalar()
 
 
+def claim_fact(connection: sa.Connection, name: str, value: str) -> str:
+    """Keep *value* under *name*, unless something is kept there; give what is, then."""
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert  # noqa: PLC0415 -- one of the two is used
+    else:
+        from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]  # noqa: PLC0415
+
+    inserting = insert(facts).values(name=name, value=value)
+    connection.execute(inserting.on_conflict_do_nothing(index_elements=["name"]))
+    return read_fact(connection, name) or value
+
+
 def write_fact(connection: sa.Connection, name: str, value: str) -> None:
     """Keep *value* under *name*, in place of what was kept there."""
-    changed = connection.execute(
-        facts.update().where(facts.c.name == name).values(value=value)
-    ).rowcount
-    if not changed:
-        connection.execute(facts.insert().values(name=name, value=value))
+    claim_fact(connection, name, value)
+    connection.execute(facts.update().where(facts.c.name == name).values(value=value))
 
 
 def _url(dsn: str) -> sa.URL:

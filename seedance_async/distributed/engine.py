@@ -92,6 +92,12 @@ class Bounds:
     max_in_flight: int
     creates_per_minute: float | None
 
+    def as_said(self, creates_per_minute: float) -> Bounds:
+        """Give the same with the rate as it was set, if that is what it came from."""
+        if _limiter(creates_per_minute) != _limiter(self.creates_per_minute):
+            return self
+        return attrs.evolve(self, creates_per_minute=creates_per_minute)
+
 
 @attrs.frozen(kw_only=True)
 class Turn:
@@ -126,11 +132,11 @@ def _limiter(creates_per_minute: float | None) -> Any:
 
 
 def _queue(account: str) -> str:
-    return f"seedance-{account}"
+    return f"seedance.video.{account}"
 
 
 def _downloads(account: str) -> str:
-    return f"seedance-{account}-downloads"  # they hold no paid place
+    return f"seedance.download.{account}"  # downloads hold no paid place
 
 
 # Its list of migrations is nobody's business; who wants more sets the level before.
@@ -235,6 +241,8 @@ class Engine:
             raise JournalError("this process has a worker for the account already")
         if not self._attach:
             self._make()
+        elif self.executor_id == "local":
+            raise JournalError("give DBOS an executor_id that no other process has, ever")
         _working.update(self._work)
         self._began = True
         if not self._attach:
@@ -328,6 +336,28 @@ class Control:
                     return  # it is looked at when its turn comes, or is being looked at
                 time.sleep(_PAUSE_S)
 
+    def idle(self, keys: Mapping[str, str | None]) -> Sequence[str]:
+        """Tell which jobs nobody has, and nobody will have.
+
+        Args:
+            keys: The jobs' keys, each with the id of its task if its video was made.
+        """
+        listed, busy = list(keys), set[str]()
+        with _told():
+            for first in range(0, len(listed), _ROWS):
+                some = listed[first : first + _ROWS]
+                busy |= self._active(workflow_ids=some)
+                made = [f"{keys[key]} " for key in some if keys[key] is not None]
+                if made:
+                    busy |= {name.split(" ")[0] for name in self._active(workflow_id_prefix=made)}
+        return [key for key in listed if not {key, keys[key]} & busy]
+
+    def _active(self, **which: Any) -> set[str]:
+        found = self._client.list_workflows(
+            status=sorted(_ACTIVE), load_input=False, load_output=False, **which
+        )
+        return {workflow.workflow_id for workflow in found}
+
     def _status(self, key: str) -> str | None:
         found = self._client.list_workflows(workflow_ids=[key], load_input=False, load_output=False)
         return found[0].status if found else None
@@ -345,11 +375,12 @@ class Control:
     def hand_over(self, executor_id: str) -> int:
         """Give back to their queues the jobs of a worker that is gone; how many they were."""
         by_queue: dict[str | None, list[str]] = {}
-        for job in self._pending(executor_id):
-            by_queue.setdefault(job.queue_name, []).append(job.workflow_id)
-        for queue, keys in by_queue.items():
-            # Without its queue a job would run beside all limits.
-            self._client.resume_workflows(keys, queue_name=queue)
+        with _told():
+            for job in self._pending(executor_id):
+                by_queue.setdefault(job.queue_name, []).append(job.workflow_id)
+            for queue, keys in by_queue.items():
+                # Without its queue a job would run beside all limits.
+                self._client.resume_workflows(keys, queue_name=queue)
         return sum(map(len, by_queue.values()))
 
     def _pending(self, executor_id: str) -> Iterator[WorkflowStatus]:
@@ -393,7 +424,7 @@ class Control:
             if queue is None or (most := queue.global_concurrency) is None:
                 return None
             limiter = queue.limiter
-        rate = None if limiter is None else round(limiter["limit"] / _SHARE, 1)
+        rate = None if limiter is None else limiter["limit"] / _SHARE
         return Bounds(max_in_flight=most, creates_per_minute=rate)
 
     def set_bounds(

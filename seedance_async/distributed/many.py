@@ -16,10 +16,13 @@ from anyio.streams.memory import MemoryObjectSendStream
 from seedance_async.calls import key_in_batch
 from seedance_async.errors import (
     InvalidRequest,
+    JournalError,
     SeedanceError,
+    SessionClosed,
     SubmissionUnknown,
     VideoFailed,
     Violation,
+    WaitTimeout,
 )
 from seedance_async.ledger import utc_now
 from seedance_async.lifecycle import JobRecord
@@ -41,6 +44,7 @@ async def run(
 
     What the block raises arrives bare.
     """
+    await client._service(account)
     sending, receiving = anyio.create_memory_object_stream[Outcome](float("inf"))
     many = _Many(client, requests, account, timeout_s, sending)
 
@@ -145,5 +149,7 @@ def _status(error: SeedanceError | None, *, is_made: bool) -> OutcomeStatus:
         return OutcomeStatus.INVALID
     if isinstance(error, VideoFailed):
         return OutcomeStatus.FAILED
-    paid = isinstance(error, SubmissionUnknown) or error.task_id is not None
+    # It goes on, or may: where nobody waits any longer, or could not hear.
+    is_open = isinstance(error, SubmissionUnknown | WaitTimeout | JournalError | SessionClosed)
+    paid = is_open or error.task_id is not None
     return OutcomeStatus.UNKNOWN if paid else OutcomeStatus.FAILED

@@ -21,10 +21,13 @@ def dump(error: SeedanceError) -> str:
 
 def load(text: str) -> SeedanceError:
     """Read what ``dump`` spelled; one of a newer version is the plain ``SeedanceError``."""
-    held = json.loads(text)
-    kind = getattr(errors, held.pop("type"), SeedanceError)
-    if kind is InvalidRequest:
-        return InvalidRequest(Violation(*each) for each in held["violations"])
-    error: SeedanceError = kind(held["message"], held["task_id"])
-    vars(error).update(held)
+    try:
+        held = json.loads(text)
+        kind = getattr(errors, held.pop("type"), SeedanceError)
+        if kind is InvalidRequest:
+            return InvalidRequest(Violation(*each) for each in held["violations"])
+        error: SeedanceError = kind(held["message"], held["task_id"])
+        vars(error).update(held)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return SeedanceError("it ended with an error that cannot be read")
     return error

@@ -110,6 +110,8 @@ class SharedJournal:
             await self._database.run(lambda connection: add(connection, record, str(self._account)))
             (row,) = await self._rows(jobs.c.key == record.key)
         row = await self.with_spooled_id(row)
+        if self._spool is not None and row.is_over:  # somebody cancelled it a moment ago
+            raise TakenOver(f"job {record.key} is over")
         self._stamps[record.key] = row.stamp
         return row.record
 
@@ -267,6 +269,12 @@ class SharedJournal:
 
     async def _rows(self, *wanted: sa.ColumnElement[bool]) -> list[Row]:
         return await self._database.single(lambda connection: _read(connection, *wanted))
+
+    async def open_rows(self, before: dt.datetime) -> Sequence[Row]:
+        """Give the jobs about which something is to be done, and nothing has been for long."""
+        is_quiet = jobs.c.changed_at < before.timestamp()
+        is_ours = jobs.c.account == self._account
+        return await self._rows(sa.not_(jobs.c.is_over), is_quiet, is_ours)
 
     async def close(self, row: Row, problem: SeedanceError | None) -> bool:
         """Note that nothing more is done about a job by itself; False where it has changed since.
@@ -427,11 +435,19 @@ def rename(connection: sa.Connection, key: str, new: str) -> None:
     connection.execute(jobs.update().where(jobs.c.key == key).values(key=new))
 
 
-def remove(connection: sa.Connection, keys: Sequence[str]) -> None:
-    """Drop jobs and their histories."""
-    places = sa.select(jobs.c.place).where(jobs.c.key.in_(keys))
+def remove_old(connection: sa.Connection, before: float, most: int) -> Sequence[str]:
+    """Drop jobs that ended before then, with their histories; give their keys."""
+    is_old = sa.and_(
+        jobs.c.is_over,
+        jobs.c.changed_at < before,
+        jobs.c.state.in_((JobState.COMPLETED.value, JobState.FAILED.value)),
+    )
+    some = sa.select(jobs.c.place).where(is_old).limit(most)
+    dropping = jobs.delete().where(jobs.c.place.in_(some), is_old)
+    dropped = connection.execute(dropping.returning(jobs.c.place, jobs.c.key)).fetchall()
+    places = [place for place, _ in dropped]
     connection.execute(moves.delete().where(moves.c.place.in_(places)))
-    connection.execute(jobs.delete().where(jobs.c.key.in_(keys)))
+    return [key for _, key in dropped]
 
 
 def kept_facts(connection: sa.Connection, prefix: str) -> dict[str, str]:

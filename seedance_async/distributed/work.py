@@ -19,6 +19,7 @@ from seedance_async.distributed.engine import Watched
 from seedance_async.distributed.shared import Row, SharedJournal, TakenOver
 from seedance_async.distributed.sinks import Sink
 from seedance_async.errors import (
+    AuthenticationError,
     DownloadError,
     JournalError,
     RateLimited,
@@ -41,6 +42,7 @@ _log = logging.getLogger("seedance_async")
 # An unknown job may be in the making: it keeps its place until nearly all of its like have ended.
 _NEARLY_ALL = 0.99
 _LOOK_S = 2.0  # how often an unknown job is looked at, whether somebody has settled it
+_PAUSE_S = 30.0  # of a worker that is not let in; our choice
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 300.0  # between two tries to fetch a video; our choice
 # The provider's ids make names unique, whatever becomes of the keys in them.
 _NAMES = NameTemplate("{key}-{id}")
@@ -135,7 +137,7 @@ class AccountWork:
                 await asyncio.sleep(_LOOK_S)
             # A bug, ours or in a sink of the user's: even that must not leave a job hanging.
             except Exception as exc:  # noqa: BLE001
-                _log.error("job %s: unexpected %r", key, exc)
+                _log.error("job %s: unexpected %s", key, type(exc).__name__)
                 await self._give_up(key, SeedanceError(f"unexpected {type(exc).__name__}"))
 
     async def _give_up(self, key: str, error: SeedanceError) -> None:
@@ -158,6 +160,9 @@ class AccountWork:
             raise
         except SubmissionUnknown:
             return str(JobState.UNKNOWN)
+        except AuthenticationError as error:
+            await self._not_let_in(key, error)
+            return str(JobState.PLANNED)
         except SeedanceError as error:
             await self._refused(key, error)
             return str(JobState.FAILED)
@@ -170,6 +175,15 @@ class AccountWork:
             self._journal.let_go(key)
             self.session._calls.ledger.forget(key)
         return await self.session.submit(row.record.request, key=key)
+
+    async def _not_let_in(self, key: str, error: AuthenticationError) -> None:
+        """Leave a job as it was: it is this worker's key that is wrong, for all jobs alike."""
+        _log.error("job %s is not sent: %s", key, error.message)
+        row = await self._row(key)
+        if row.record.state is JobState.FAILED:
+            planned = row.record.moved(JobState.PLANNED, utc_now(), error=error.message)
+            await self._journal.put(planned)
+        await asyncio.sleep(_PAUSE_S)
 
     async def _refused(self, key: str, error: SeedanceError) -> None:
         """Close a job of which nothing was accepted."""
@@ -191,6 +205,8 @@ class AccountWork:
             row = await self._journal.row(key)
             if row is None or row.is_over:
                 return Watched(state="over")
+            if row.record.state is not JobState.SUBMITTED:
+                self._tasks.pop(key, None)
             if row.record.state in (JobState.PLANNED, JobState.SUBMITTING):
                 await asyncio.sleep(_LOOK_S)  # nobody is in a hurry who sends a second time
                 return Watched(state="to be sent")
@@ -206,14 +222,15 @@ class AccountWork:
             return await self._wait(row)
         if row.record.state is JobState.UNKNOWN:
             return await self._hold(row)
-        return cancelled(row.record.task_id) if row.cancelled_at is not None else _failure(row)
+        is_cancelled = row.cancelled_at is not None and row.record.task_id is not None
+        return cancelled(row.record.task_id) if is_cancelled else _failure(row)
 
     async def _closed(self, before: Row, problem: SeedanceError) -> bool:
         """Close a job, unless something came in between, which is to be looked at first."""
         row = await self._row(before.record.key)
         if row.record.state not in (before.record.state, JobState.FAILED):
             return False
-        if row.cancelled_at is not None:
+        if row.cancelled_at is not None and row.record.task_id is not None:
             problem = cancelled(row.record.task_id)
         return await self._journal.close(row, problem)
 
@@ -235,10 +252,10 @@ class AccountWork:
         except VideoFailed as error:
             await self._bring_in(key, task, JobState.FAILED, error.message)
             return error
-        except (RateLimited, ServiceUnavailable) as exc:
+        except (RateLimited, ServiceUnavailable, AuthenticationError) as exc:
             # There is nobody who would take it up again, and all the time until the deadline.
             _log.warning("task %s is asked about again: %s", task.id, exc.message)
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_PAUSE_S if isinstance(exc, AuthenticationError) else _LOOK_S)
         except SeedanceError as error:
             return error
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import functools
 import itertools
 import logging
@@ -24,14 +25,13 @@ from typing import TYPE_CHECKING, Self
 import aiohttp
 import attrs
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
 
 from seedance_async.account import Account as Target
-from seedance_async.distributed import alive
+from seedance_async.distributed import alive, database
 from seedance_async.distributed.accounts import Account
 from seedance_async.distributed.alive import Gone, SignOfLife, Worker
-from seedance_async.distributed.client import SERVICE, again, turn_of
-from seedance_async.distributed.database import Database, read_fact, write_fact
+from seedance_async.distributed.client import RATE, SERVICE, again, in_force, turn_of
+from seedance_async.distributed.database import Database, claim_fact
 from seedance_async.distributed.shared import Row, SharedJournal, add, lacks
 from seedance_async.distributed.sinks import Sink, as_sink
 from seedance_async.errors import JournalError, SeedanceError
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("seedance_async")
 # A server that is restarted is back within this; beyond it, jobs wait all the same, see ``work``.
 _PATIENCE_S = 30.0
+_SWEEP = 12  # beats: a minute; our choice
 _AT_ONCE = 200  # records of a spool that are compared together
 _MOST_SPOOLS = 64  # workers on one machine; our choice
 _LEAST_ASKED_S = 60.0  # a task that can be asked about more seldom is told of; our choice
@@ -78,7 +79,8 @@ class DistributedWorker:
         timeout: The bounds of one call to the provider; see ``SeedanceSession``.
         subscriber: Called with every event of the accounts' sessions; must return quickly.
         attach: Whether the program runs DBOS itself. It is launched inside the event loop before
-            the worker begins, and *after* ``seedance_async.distributed.engine`` is imported.
+            the worker begins, *after* ``seedance_async.distributed.engine`` is imported, and
+            destroyed right behind the worker: until then it keeps the jobs that it has.
         migrate: Whether to make or update the tables; False where this role may not.
         failover: Whether to take over the jobs of workers that are gone; False where DBOS
             Conductor does.
@@ -147,6 +149,11 @@ class DistributedWorker:
                     creates_per_minute=account.creates_per_minute,
                 )
                 await self._database.thread(functools.partial(control.make_queues, name, bounds))
+                if account.creates_per_minute is not None:
+                    rate = functools.partial(
+                        claim_fact, name=RATE + name, value=str(account.creates_per_minute)
+                    )
+                    await self._database.run(rate)
                 await self._open(account, sink)
             executor_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
             self._engine = Engine(
@@ -166,6 +173,7 @@ class DistributedWorker:
             # Before the first job comes in: what was paid for is not to be sent.
             for name in self._accounts:
                 await self._reconcile(name)
+                await self._sweep(name, 0.0)
             await self._engine.begin()
             await self._follow_limits(is_first=True)
             for care in (self._live, self._care):
@@ -243,7 +251,8 @@ class DistributedWorker:
                 async with SqliteJournal(path) as spool:
                     await self._bring_in(account, spool)
             except JournalError as exc:
-                _log.info("the spool %s is left alone: %s", path.name, exc.message)
+                level = logging.DEBUG if is_written(path) else logging.ERROR
+                _log.log(level, "the spool %s is left alone: %s", path.name, exc.message)
 
     async def _bring_in(self, account: str, spool: SqliteJournal) -> None:
         some: list[JobRecord] = []
@@ -319,21 +328,24 @@ class DistributedWorker:
             assert self._life is not None  # noqa: S101 -- for the types: it has begun
             try:
                 is_reached = await self._database.thread(self._life.beat)
-            except JournalError:  # also where all connections are in use for long
-                is_reached = False
             except Gone:
                 _log.error("this worker was taken for dead, and stops")
                 self._fenced = WorkerFenced("silent for too long: others have its jobs")
                 await self._leave_all()
                 self._told_to_end.set()
                 return
+            # Whatever it is: without a sign of life others take the jobs over.
+            except Exception as exc:  # noqa: BLE001
+                _log.debug("no sign of life: %r", exc)
+                is_reached = False
             if is_reached is not was_reached:
                 what = "is there again" if is_reached else "cannot be reached: jobs wait for it"
                 _log.warning("the database %s", what)
             was_reached = is_reached
 
     async def _care(self) -> None:
-        """Look for signs of life of others, and follow changed limits."""
+        """Look for signs of life of others, for jobs that nobody has, and for changed limits."""
+        turns = itertools.count(1)
         while True:
             await asyncio.sleep(alive.beat_s())
             assert self._life is not None  # noqa: S101 -- for the types: it has begun
@@ -343,9 +355,28 @@ class DistributedWorker:
                     for worker in await self._database.thread(bury):
                         _log.warning("the jobs of worker %s were taken over", worker.executor_id)
                 await self._follow_limits()
+                for name in self._accounts if next(turns) % _SWEEP == 0 else ():
+                    await self._sweep(name, database.SILENCE_S)
             # Whatever it is: it must be looked for again.
             except Exception as exc:  # noqa: BLE001
                 _log.debug("others are looked for again in a moment: %r", exc)
+
+    async def _sweep(self, account: str, quiet_s: float) -> None:
+        """Find jobs that nobody has, though something is to be done about them.
+
+        As where a program ended between a change of a job and its telling the engine.
+        """
+        before = utc_now() - dt.timedelta(seconds=quiet_s)
+        found = {row.record.key: row for row in await self._journals[account].open_rows(before)}
+        tasks = {
+            key: row.record.task_id if row.record.state is JobState.COMPLETED else None
+            for key, row in found.items()
+        }
+        control = self._control
+        assert control is not None  # noqa: S101 -- for the types: it has begun
+        for key in await self._database.thread(functools.partial(control.idle, tasks)):
+            _log.warning("job %s was nobody's, and is taken up", key)
+            await self._database.thread(functools.partial(again, control, found[key]))
 
     def _hand_over(self, worker: Worker) -> None:
         assert self._control is not None  # noqa: S101 -- for the types: it has begun
@@ -355,7 +386,7 @@ class DistributedWorker:
         control = self._control
         assert control is not None  # noqa: S101 -- for the types: it has begun
         for name, work in self._work.items():
-            bounds = await self._database.thread(lambda name=name: control.bounds(name))  # type: ignore[misc]
+            bounds = await in_force(self._database, control, name)
             if bounds is None:
                 continue
             limits = attrs.evolve(
@@ -386,14 +417,17 @@ class DistributedWorker:
         """Have others go on at once with what is left."""
         life, control, engine = self._life, self._control, self._engine
         assert life and control and engine  # noqa: S101, PT018 -- for the types: it has begun
+        if self._attach:
+            # The engine goes on, and would have them again: others find out when it has ended.
+            await self._database.thread(life.fall_silent)
+            return
         try:
-            if not self._attach:
-                await asyncio.to_thread(control.hand_over, engine.executor_id)
-        except SQLAlchemyError as exc:
-            # They find out by themselves.
-            _log.warning("the jobs could not be handed over: %s", type(exc).__name__)
+            await self._database.thread(functools.partial(control.hand_over, engine.executor_id))
+        except JournalError as exc:
+            _log.warning("others find the jobs by themselves: %s", exc.message)
+            await self._database.thread(life.fall_silent)
         else:
-            await asyncio.to_thread(life.end)
+            await self._database.thread(life.end)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
@@ -403,10 +437,8 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
 
 def _claim(connection: sa.Connection, account: str, service: str) -> None:
     """Note once where an account's tasks are made: ids are of no use at another service."""
-    known = read_fact(connection, SERVICE + account, lock=True)
-    if known is None:
-        write_fact(connection, SERVICE + account, service)
-    elif known != service:
+    known = claim_fact(connection, SERVICE + account, service)
+    if known != service:
         raise JournalError(f"the jobs of account {account} are made at {known}, not at {service}")
 
 
