@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import functools
 import uuid
@@ -279,9 +280,9 @@ class DistributedClient:
     async def _result(self, key: str, timeout_s: float | None) -> JobRecord:
         if self._opened is None:
             raise JournalError("the client is not open: use async with DistributedClient(...)")
-        there = await self._journal.ended((key,))
-        if there:
-            return _outcome(there[0])
+        with contextlib.suppress(JournalError):  # those who wait are patient with a database
+            for there in await self._journal.ended((key,)):
+                return _outcome(there)
         future = asyncio.get_running_loop().create_future()
         waiting = self._waiting.setdefault(key, set())
         waiting.add(future)
