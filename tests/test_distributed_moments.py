@@ -345,7 +345,7 @@ async def test_a_cancelled_unknown_job_is_not_said_to_be_unsent(
 ) -> None:
     monkeypatch.setattr(work.AccountWork, "_hold_s", lambda *_: 0.5)
     faults = [Fault("create.reset_after_accept")]
-    async with Emulator(speed=SPEED, api_key=KEY, faults=faults) as emulator:
+    async with Emulator(speed=SPEED, api_key=KEY, faults=faults) as emulator:  # noqa: SIM117
         async with both(place, emulator) as client:
             await client.submit(film(), key="a")
             await state(client, "a", JobState.UNKNOWN)
