@@ -110,6 +110,16 @@ def started(program: str, *args: object, log: IO[str]) -> Iterator[Program]:
             process.communicate()
 
 
+@contextlib.contextmanager
+def telling(log: Path) -> Iterator[None]:
+    """Show what the programs had to say, where it did not go well."""
+    try:
+        yield
+    except BaseException:
+        rig.note(log.read_text()[-4000:])
+        raise
+
+
 class Watch:
     """What the server has executed for others than this one."""
 
@@ -164,6 +174,7 @@ def one(server: Any, jobs: int, speed: float) -> rig.Figures:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         log = stack.enter_context((folder / "log").open("w"))
+        stack.enter_context(telling(folder / "log"))
         dsn = server.new_database()
         watch = Watch(dsn.replace("seedance@", f"{WATCHER}@"))
         stack.callback(watch.close)
@@ -184,8 +195,8 @@ def one(server: Any, jobs: int, speed: float) -> rig.Figures:
         client.process.stdin.flush()
         at = time.monotonic()
         while (seen := emulator.ask())["accepted"] < jobs:
-            if client.process.poll() is not None:
-                raise rig.Skipped(f"{seen} of {jobs}: {(folder / 'log').read_text()[-2000:]}")
+            if any(each.process.poll() is not None for each in (client, *workers)):
+                raise rig.Skipped(f"a process ended at {seen['accepted']} of {jobs} jobs")
             time.sleep(0.1)
         accepted_s = time.monotonic() - at
         at_peak = watch.calls()
@@ -195,7 +206,7 @@ def one(server: Any, jobs: int, speed: float) -> rig.Figures:
         ended_cpu = [worker.cpu_s() for worker in workers], cpu_of_server(server.pid)
         in_all, standing = since(done, idle), count(since(idle, before)) / IDLE_S
         if told["statuses"] != {"completed": jobs}:
-            raise rig.Skipped(f"{told['statuses']}: {(folder / 'log').read_text()[-2000:]}")
+            raise rig.Skipped(f"not all were made: {told['statuses']}")
         wall_s = told["wall_s"]
         return {
             "jobs": jobs,
