@@ -185,11 +185,12 @@ def one(server: Any, jobs: int, speed: float) -> rig.Figures:
         ]
         client = stack.enter_context(started("shared_client", dsn, jobs, log=log))
         time.sleep(IDLE_S / 2)
-        before = watch.calls()
+        before, early = watch.calls(), sum(worker.cpu_s() for worker in workers)
         time.sleep(IDLE_S)
         idle = watch.calls()
         idle_rss = [worker.rss_bytes() for worker in workers]
         cpu = [worker.cpu_s() for worker in workers], cpu_of_server(server.pid)
+        idle_cpu = (sum(cpu[0]) - early) / IDLE_S
         assert client.process.stdin is not None
         client.process.stdin.write("\n")
         client.process.stdin.flush()
@@ -219,7 +220,8 @@ def one(server: Any, jobs: int, speed: float) -> rig.Figures:
             "queries_per_job": (count(in_all) - standing * wall_s) / jobs,
             "queries_until_accepted": (count(since(at_peak, idle)) - standing * accepted_s) / jobs,
             "server_ms_per_job": (ended_cpu[1] - cpu[1]) / jobs * 1e3,
-            "worker_ms_per_job": (sum(ended_cpu[0]) - sum(cpu[0])) / jobs * 1e3,
+            "idle_cpu": idle_cpu,
+            "worker_ms_per_job": (sum(ended_cpu[0]) - sum(cpu[0]) - idle_cpu * wall_s) / jobs * 1e3,
             "client_ms_per_job": told["cpu_s"] / jobs * 1e3,
             "handed_in_per_s": jobs / told["handed_in_s"],
             "accepted_per_s": jobs / accepted_s,
