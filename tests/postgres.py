@@ -42,12 +42,13 @@ def reason_to_skip() -> str | None:
 
 
 class Server:
-    """One server, in *folder*."""
+    """One server, in *folder*; *settings* besides those of the tests."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
         its = programs()
         assert its is not None
         self._programs, self.folder = its, folder
+        self._settings = {**SETTINGS, **settings}
         self._as: Mapping[str, Any] = {}
         if os.getuid() == 0:  # as whom it refuses to run
             its_own = pwd.getpwnam("postgres")
@@ -66,7 +67,7 @@ class Server:
         subprocess.run(command, cwd=self.folder, check=True, capture_output=True, **self._as)
 
     def start(self) -> None:
-        settings = {**SETTINGS, "port": str(self.port), "unix_socket_directories": ""}
+        settings = {**self._settings, "port": str(self.port), "unix_socket_directories": ""}
         options = [f"--{name}={value}" for name, value in settings.items()]
         command = [str(self._programs / "postgres"), "-D", "data", *options]
         with (self.folder / "log").open("ab") as log:
@@ -89,6 +90,11 @@ class Server:
             self._process.wait(30)
             self._process = None
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def dsn(self, database: str, user: str = "seedance") -> str:
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
 
@@ -101,12 +107,12 @@ class Server:
 
 
 @contextmanager
-def running() -> Iterator[Server]:
-    """Have a server, in a folder that its own user can reach."""
+def running(**settings: str) -> Iterator[Server]:
+    """Have a server, in a folder that its own user can reach; *settings* besides its own."""
     with tempfile.TemporaryDirectory(
         prefix="seedance-postgres-", ignore_cleanup_errors=True
     ) as folder:
-        server = Server(Path(folder))
+        server = Server(Path(folder), **settings)
         server.start()
         try:
             yield server

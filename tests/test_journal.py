@@ -132,6 +132,15 @@ async def test_planning_a_known_key_changes_nothing_and_tells_what_is_known(
     assert await journal.get("k") == last
 
 
+async def test_of_many_that_are_planned_together_each_is_told_what_is_known_of_it(
+    on_disk: SqliteJournal,
+) -> None:
+    known = {f"k{n}": await write(on_disk, life(f"k{n}", *PATH, task_id=f"v{n}")) for n in range(3)}
+    planned = [record(f"k{number}") for number in range(250)]
+    told = await asyncio.gather(*map(on_disk.plan, planned))
+    assert told == [known.get(each.key, each) for each in planned]
+
+
 async def test_a_job_is_found_by_its_task(journal: Journal) -> None:
     lived = life("k", *PATH, task_id="v1")
     await journal.plan(lived[0])

@@ -146,27 +146,19 @@ if logging.getLogger("dbos").level == logging.NOTSET:
 _working: dict[str, Work] = {}
 
 
-@DBOS.step(name="seedance.submit")
-async def _submit(key: str, account: str) -> dict[str, Any]:
-    return {"state": await _working[account].submit(key)}
-
-
+# A step costs as much as all the rest of a workflow: it is one only where something is to be found
+# when a job is taken up again, or to be ended by ``Control.cancel``. The rest begins with what our
+# own tables say of the job, and finds what was done there.
 @DBOS.step(name="seedance.watch", preemptible=True)
 async def _watch(key: str, account: str) -> dict[str, Any]:
     return attrs.asdict(await _working[account].watch(key))
-
-
-@DBOS.step(name="seedance.fetch", preemptible=True)
-async def _fetch(key: str, account: str, task_id: str, deadline: float) -> dict[str, Any]:
-    await _working[account].download(key, task_id, deadline)
-    return {"task_id": task_id}
 
 
 @DBOS.workflow(name=_VIDEO, max_recovery_attempts=None)
 async def _video(key: str, account: str) -> dict[str, Any]:
     work = await _begun(account)
     while True:
-        await _submit(key, account)
+        await work.submit(key)
         watched = await _watch(key, account)
         task_id, deadline = watched["task_id"], watched["deadline"]
         if task_id is not None:
@@ -175,15 +167,15 @@ async def _video(key: str, account: str) -> dict[str, Any]:
                     _downloads(account), _download, key, account, task_id, deadline
                 )
             return watched
-        # No step, whose finding would be taken for granted when the job is taken up again.
         if await work.is_over(key):
             return watched
 
 
 @DBOS.workflow(name=_DOWNLOAD, max_recovery_attempts=None)
 async def _download(key: str, account: str, task_id: str, deadline: float) -> dict[str, Any]:
-    await _begun(account)
-    return await _fetch(key, account, task_id, deadline)
+    work = await _begun(account)
+    await work.download(key, task_id, deadline)
+    return {"task_id": task_id}
 
 
 async def _begun(account: str) -> Work:

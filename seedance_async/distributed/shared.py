@@ -174,8 +174,10 @@ class SharedJournal:
 
     async def by_task(self, task_id: str) -> JobRecord | None:
         """Give the record of the job that *task_id* belongs to, or None."""
-        found = await self._rows(jobs.c.task_id == task_id)
-        return self._known(found[-1]) if found else None
+        found = await self._database.single(
+            lambda connection: connection.execute(_OF_TASK, {"its": task_id}).fetchall()
+        )
+        return self._known(_row(found[-1])) if found else None
 
     def _known(self, row: Row) -> JobRecord:
         # Of a job that is being worked on, what was read for that decides.
@@ -256,7 +258,10 @@ class SharedJournal:
 
     async def row(self, key: str) -> Row | None:
         """Give a job with what its workers know, or None."""
-        return next(iter(await self._rows(jobs.c.key == key)), None)
+        found = await self._database.single(
+            lambda connection: connection.execute(_OF_KEY, {"its_key": key}).first()
+        )
+        return None if found is None else _row(found)
 
     async def rows_of(self, keys: Collection[str]) -> Sequence[Row]:
         """Give many jobs; those that are not there are left out."""
@@ -320,6 +325,10 @@ class SharedJournal:
             self._stamps[row.record.key] = after
         return is_done
 
+    def hold(self, row: Row) -> None:
+        """Have what is written next follow this version of a job, whatever was known here."""
+        self._stamps[row.record.key] = row.stamp
+
     def is_behind(self, row: Row) -> bool:
         """Tell whether somebody else has changed a job since it was read or written here."""
         return self._stamps.get(row.record.key) != row.stamp
@@ -370,15 +379,9 @@ class _Change:
         return self._update(connection, self.before)
 
     def _update(self, connection: sa.Connection, stamp: str | None) -> bool:
-        shared = _shareable(self.record)
-        values = dict(zip((*rows.CHANGING, "key"), rows.changed(shared), strict=True))
-        # As on one machine: an id that the provider has answered to is for ever.
-        confirmed = sa.case((jobs.c.answer.is_not(None), jobs.c.task_id))
-        values["task_id"] = sa.func.coalesce(values["task_id"], confirmed)
-        values |= {"is_over": False, "problem": None}  # whoever writes has not done with it
-        where = (jobs.c.key == self.record.key, jobs.c.stamp == stamp)
-        changing = jobs.update().where(*where).values(**values, stamp=self.after)
-        return connection.execute(changing).rowcount == 1
+        values = dict(zip(_CHANGED, rows.changed(_shareable(self.record)), strict=True))
+        values |= {"before": stamp, "after": self.after}
+        return connection.execute(_CHANGE, values).rowcount == 1
 
     def make_late(self, connection: sa.Connection) -> bool | TakenOver:
         """Change the row though somebody else has, if that loses nothing; whether it was over.
@@ -464,6 +467,23 @@ _SELECTED = (
     jobs.c.problem,
     jobs.c.cancelled_at,
     *(jobs.c[name] for name in rows.COLUMNS),
+)
+
+
+# Built once: that takes as long as all the rest of having them executed.
+_its = jobs.c.key == sa.bindparam("its_key")
+_OF_KEY = sa.select(*_SELECTED).where(_its)
+_OF_TASK = sa.select(*_SELECTED).where(jobs.c.task_id == sa.bindparam("its")).order_by(jobs.c.place)
+_CHANGED = (*(f"new_{name}" for name in rows.CHANGING), "its_key")
+# As on one machine: an id that the provider has answered to is for ever.
+_confirmed = sa.case((jobs.c.answer.is_not(None), jobs.c.task_id))
+_CHANGE = (
+    jobs.update()
+    .where(_its, jobs.c.stamp == sa.bindparam("before"))
+    .values({name: sa.bindparam(f"new_{name}") for name in rows.CHANGING})
+    .values(task_id=sa.func.coalesce(sa.bindparam("new_task_id", type_=sa.Text), _confirmed))
+    # Whoever writes has not done with it.
+    .values(is_over=False, problem=None, stamp=sa.bindparam("after"))
 )
 
 

@@ -266,8 +266,7 @@ class AccountWork:
         """Write down how a task ended, where the session could not."""
         row = await self._row(key)
         if row.record.state is JobState.SUBMITTED and row.record.task_id == task.id:
-            self._journal.let_go(key)
-            await self._journal.get(key)
+            self._journal.hold(row)
             await self._journal.put(
                 row.record.moved(state, utc_now(), task=task.state, error=error)
             )
@@ -339,8 +338,7 @@ class AccountWork:
                 size_bytes=size_bytes,
                 downloaded_at=utc_now(),
             )
-            self._journal.let_go(record.key)
-            await self._journal.get(record.key)
+            self._journal.hold(after)
             await self._journal.put(kept)
 
 

@@ -282,8 +282,14 @@ class SqliteJournal:
                     await self._look_up(news)
 
     async def _look_up(self, plans: Sequence[Waiting]) -> None:
-        for waiting in plans:
-            (waiting.known,) = await self._jobs(rows.READ_KEY, waiting.record.key)
+        # Many at a time: each query is a turn of the event loop, and all who write wait for them.
+        for start in range(0, len(plans), _PAGE):
+            page = plans[start : start + _PAGE]
+            keys = [waiting.record.key for waiting in page]
+            query = f"{rows.READ} WHERE key IN ({', '.join('?' * len(keys))})"
+            known = {record.key: record for record in await self._jobs(query, *keys)}
+            for waiting in page:
+                waiting.known = known[waiting.record.key]
 
     async def forget(self, keys: Iterable[str]) -> None:
         """Remove the jobs of *keys* and their histories, as if they had never been planned.
@@ -378,8 +384,8 @@ class SqliteJournal:
         kept = [text for (text,) in await self._read(rows.RECALL, name)]
         return kept[0] if kept else None
 
-    async def _jobs(self, query: str, value: str) -> list[JobRecord]:
-        return [self._job(row) for _, *row in await self._read(query, value)]
+    async def _jobs(self, query: str, *values: str) -> list[JobRecord]:
+        return [self._job(row) for _, *row in await self._read(query, *values)]
 
     def _job(self, row: Sequence[Any]) -> JobRecord:
         with self._explaining("read"):
