@@ -7,8 +7,6 @@ all processors of this machine. What the server executes is what its ``pg_stat_s
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
-import importlib.metadata
 import json
 import os
 import signal
@@ -16,13 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import rig
-from report import Section, Table, Verdict
 
 WORKERS = 2
 SIZES, QUICK = (500, 5000), (50, 200)

@@ -1,4 +1,4 @@
-"""The emulator by itself: prints where it is, then what it has seen, once for each line it is given.
+"""An emulator in a process of its own: says where it is, and its statistics when it is asked."""
 
 python emulated.py SPEED
 """
