@@ -1,4 +1,4 @@
-"""An emulator in a process of its own: says where it is, and its statistics when it is asked."""
+"""The emulator by itself: prints where it is, then what it has seen for each line it is given.
 
 python emulated.py SPEED
 """
