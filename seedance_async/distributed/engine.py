@@ -35,7 +35,8 @@ APPLICATION_VERSION = "1"
 _NAME = "seedance"
 _VIDEO, _DOWNLOAD = "seedance.video", "seedance.download"
 _POLL_S = 0.5  # how often a worker looks for jobs; our choice
-_DOWNLOADS = 8  # at once in a worker
+# At once in a worker, which takes no more than these from its queue at each look.
+_DOWNLOADS = 32
 # Four fifths, since jobs are counted when they start, and their creates leave somewhat later.
 _PERIOD_S, _SHARE = 60.0, 0.8
 _ACTIVE = frozenset({"ENQUEUED", "PENDING", "DELAYED"})
