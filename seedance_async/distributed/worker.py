@@ -119,6 +119,7 @@ class DistributedWorker:
         self._control: Control | None = None
         self._told_to_end = asyncio.Event()
         self._fenced: WorkerFenced | None = None
+        self._idle: dict[str, set[str]] = {}
 
     def __repr__(self) -> str:
         return f"<DistributedWorker for {', '.join(self._accounts)}>"
@@ -374,7 +375,11 @@ class DistributedWorker:
         }
         control = self._control
         assert control is not None  # noqa: S101 -- for the types: it has begun
-        for key in await self._database.thread(functools.partial(control.idle, tasks)):
+        idle = set(await self._database.thread(functools.partial(control.idle, tasks)))
+        # One that has just been finished looks like one that nobody has; it does not do so twice.
+        suspects = self._idle.get(account, set()) if quiet_s else idle
+        self._idle[account] = idle
+        for key in sorted(idle & suspects):
             _log.warning("job %s was nobody's, and is taken up", key)
             await self._database.thread(functools.partial(again, control, found[key]))
 
