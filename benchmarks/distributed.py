@@ -237,3 +237,46 @@ def one(server: Any, jobs: int, speed: float) -> rig.Figures:
                 reverse=True,
             )[:60],
         }
+
+
+NAMES = {
+    "kib_per_job": "memory of the workers, KiB a job in flight",
+    "queries_per_job": "statements a job, transactions included",
+    "server_ms_per_job": "the server's CPU, ms a job",
+    "worker_ms_per_job": "the workers' CPU, ms a job",
+    "client_ms_per_job": "the client's CPU, ms a job",
+    "handed_in_per_s": "handed in, jobs/s",
+    "accepted_per_s": "accepted by the provider, jobs/s",
+    "done_per_s": "all the way, jobs/s",
+}
+
+
+def main() -> None:
+    """Print what a job takes with few in flight and with many, and how that grows."""
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+    import postgres  # noqa: PLC0415 -- the tests' own server
+    import psycopg  # noqa: PLC0415
+
+    is_quick = "--quick" in sys.argv
+    sizes, speed = (QUICK, HELD_QUICK) if is_quick else (SIZES, HELD)
+    figures = []
+    for jobs in sizes:
+        with postgres.running(**SETTINGS) as server:
+            with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
+                connection.execute(f"CREATE ROLE {WATCHER} SUPERUSER LOGIN")
+            figures.append(one(server, jobs, speed))
+    few, many = figures
+    print(f"| in flight | {few['peak_in_flight']} | {many['peak_in_flight']} | growth |")
+    print("| --- | --- | --- | --- |")
+    for name, title in NAMES.items():
+        a, b = few[name], many[name]
+        print(f"| {title} | {a:.1f} | {b:.1f} | {b / a:.2f} |")
+    for table in sorted(many["rows"]):
+        if many["rows"][table] >= 1:
+            print(
+                f"| rows a job in {table} | {few['rows'][table]:.1f} | {many['rows'][table]:.1f} | |"
+            )
+
+
+if __name__ == "__main__":
+    main()
