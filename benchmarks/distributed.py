@@ -271,11 +271,9 @@ def main() -> None:
     for name, title in NAMES.items():
         a, b = few[name], many[name]
         print(f"| {title} | {a:.1f} | {b:.1f} | {b / a:.2f} |")
-    for table in sorted(many["rows"]):
-        if many["rows"][table] >= 1:
-            print(
-                f"| rows a job in {table} | {few['rows'][table]:.1f} | {many['rows'][table]:.1f} | |"
-            )
+    for table, rows in sorted(many["rows"].items()):
+        if rows >= 1:
+            print(f"| rows a job in {table} | {few['rows'][table]:.1f} | {rows:.1f} | |")
 
 
 if __name__ == "__main__":
