@@ -12,7 +12,6 @@ import re
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -137,11 +136,8 @@ def dsn(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         return
     if reason := postgres.reason_to_skip():
         pytest.skip(reason)
-    # Not pytest's folder, which is its owner's alone: the server may run as somebody else.
-    with tempfile.TemporaryDirectory(prefix="seedance-postgres-") as folder:
-        Path(folder).chmod(0o755)
-        with postgres.running(Path(folder)) as server:
-            yield server.new_database()
+    with postgres.running() as server:
+        yield server.new_database()
 
 
 @pytest.fixture

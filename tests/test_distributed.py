@@ -299,7 +299,7 @@ async def test_a_dump_has_no_key_and_no_signed_url(dsn: str, tmp_path: Path) -> 
     dumped = await anyio.run_process([*tool("pg_dump"), "--inserts", dsn])
     dump = dumped.stdout.decode()
     assert "film 7" in dump  # so that what follows means something
-    assert dump.count("seedance.watch") >= 12
+    assert "seedance.watch" in dump
     assert key not in dump
     assert "signature=" not in dump
     assert emulator.base_url not in dump
