@@ -813,3 +813,23 @@ async def test_a_video_in_a_bucket_has_no_path_in_its_outcome(
         assert outcome.ok
         assert outcome.path is None
         assert str((await client.status("a")).path).startswith("s3://bucket/a-video_")
+
+
+async def test_the_sign_of_life_waits_behind_no_job(
+    place: Place, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "SILENCE_S", 0.3)
+    beats, usual = list[float](), worker.SignOfLife.beat
+
+    def beat(its: Any) -> bool:
+        beats.append(time.monotonic())
+        return usual(its)
+
+    monkeypatch.setattr(worker.SignOfLife, "beat", beat)
+    async with place.worker(emulator) as working:
+        # More than there are threads, each taking longer than silence may.
+        slow = [working._database.thread(lambda: time.sleep(0.5)) for _ in range(24)]
+        began = time.monotonic()
+        await asyncio.gather(*slow)
+        assert time.monotonic() - began > 1
+        assert len([at for at in beats if at < began + 1]) >= 4

@@ -18,9 +18,10 @@ import socket
 import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import aiohttp
 import attrs
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from seedance_async.distributed.engine import Control, Engine
     from seedance_async.distributed.work import AccountWork
 
+T = TypeVar("T")
 _log = logging.getLogger("seedance_async")
 # A server that is restarted is back within this; beyond it, jobs wait all the same, see ``work``.
 _PATIENCE_S = 30.0
@@ -118,6 +120,7 @@ class DistributedWorker:
         self._engine: Engine | None = None
         self._control: Control | None = None
         self._told_to_end = asyncio.Event()
+        self._threads = ThreadPoolExecutor(2, "seedance worker")
         self._fenced: WorkerFenced | None = None
         self._idle: dict[str, set[str]] = {}
 
@@ -137,6 +140,7 @@ class DistributedWorker:
 
         async with self._stack:
             self._stack.callback(self._database.close)
+            self._stack.callback(self._threads.shutdown, wait=False)
             sink = await asyncio.to_thread(as_sink, self._out)
             if self._migrate:
                 await self._database.thread(self._database.migrate)
@@ -328,7 +332,7 @@ class DistributedWorker:
             await asyncio.sleep(alive.beat_s())
             assert self._life is not None  # noqa: S101 -- for the types: it has begun
             try:
-                is_reached = await self._database.thread(self._life.beat)
+                is_reached = await self._apart(self._life.beat)
             except Gone:
                 _log.error("this worker was taken for dead, and stops")
                 self._fenced = WorkerFenced("silent for too long: others have its jobs")
@@ -353,7 +357,7 @@ class DistributedWorker:
             try:
                 if self._failover:
                     bury = functools.partial(self._life.bury, self._hand_over)
-                    for worker in await self._database.thread(bury):
+                    for worker in await self._apart(bury):
                         _log.warning("the jobs of worker %s were taken over", worker.executor_id)
                 await self._follow_limits()
                 for name in self._accounts if next(turns) % _SWEEP == 0 else ():
@@ -382,6 +386,10 @@ class DistributedWorker:
         for key in sorted(idle & suspects):
             _log.warning("job %s was nobody's, and is taken up", key)
             await self._database.thread(functools.partial(again, control, found[key]))
+
+    async def _apart(self, work: Callable[[], T]) -> T:
+        """Do what must not wait behind the jobs' own calls, of which there may be thousands."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def _hand_over(self, worker: Worker) -> None:
         assert self._control is not None  # noqa: S101 -- for the types: it has begun
