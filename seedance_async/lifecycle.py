@@ -26,6 +26,18 @@ class JobState(StrEnum):
     UNKNOWN = "unknown"  #: sent and unanswered: a task may exist that nobody knows the id of
 
 
+def named_state(state: JobState | str | None) -> JobState | None:
+    """Read a state that a caller named; None stands for any.
+
+    Raises:
+        ValueError: There is no such state.
+    """
+    try:
+        return None if state is None else JobState(state)
+    except ValueError:
+        raise ValueError(f"{state!r} is no state: choose one of {', '.join(JobState)}") from None
+
+
 #: The legal moves. ``unknown`` is left only by a person's word, which may be taken back.
 MOVES: Mapping[JobState, frozenset[JobState]] = {
     JobState.PLANNED: frozenset({JobState.SUBMITTING, JobState.FAILED, JobState.UNKNOWN}),

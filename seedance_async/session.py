@@ -46,7 +46,7 @@ from seedance_async.files import Files
 from seedance_async.journal import Journal, MemoryJournal, SqliteJournal
 from seedance_async.learned import Learned
 from seedance_async.ledger import Ledger
-from seedance_async.lifecycle import JobRecord, JobState, Move
+from seedance_async.lifecycle import JobRecord, JobState, Move, named_state
 from seedance_async.mediainfo import MediaInfo
 from seedance_async.naming import DEFAULT_NAMES, NameTemplate
 from seedance_async.pacing import Adaptive, Pacing
@@ -652,13 +652,7 @@ class SeedanceSession:
         Raises:
             ValueError: There is no such state.
         """
-        try:
-            wanted = None if state is None else JobState(state)
-        except ValueError:
-            raise ValueError(
-                f"{state!r} is no state: choose one of {', '.join(JobState)}"
-            ) from None
-        return self._journal.records(wanted)
+        return self._journal.records(named_state(state))
 
     async def history(self, key: str) -> Sequence[Move]:
         """Give every change of the job of *key*, the earliest first; empty for none such."""

@@ -410,7 +410,7 @@ async def test_what_cannot_be_handed_in(emulator: Emulator, place: Place) -> Non
             await client.submit(film(2), key="a")
         with pytest.raises(JournalError, match="no job b"):
             await client.job("b").result(20)
-        with pytest.raises(ValueError, match="nonsense"):
+        with pytest.raises(ValueError, match="'nonsense' is no state: choose one of planned"):
             [record async for record in client.jobs("nonsense")]
         await client.job("a").result(20)
     with pytest.raises(JournalError, match="not open"):

@@ -42,7 +42,7 @@ from seedance_async.errors import (
     WaitTimeout,
 )
 from seedance_async.ledger import Ledger, check_same, utc_now
-from seedance_async.lifecycle import JobRecord, JobState, Move
+from seedance_async.lifecycle import JobRecord, JobState, Move, named_state
 from seedance_async.request import Job, VideoRequest
 from seedance_async.results import Outcome
 from seedance_async.source import BatchSource
@@ -376,8 +376,7 @@ class DistributedClient:
         Raises:
             ValueError: There is no such state.
         """
-        wanted = None if state is None else JobState(state)
-        async for record in self._journal.records(wanted, account=account):
+        async for record in self._journal.records(named_state(state), account=account):
             yield record
 
     async def history(self, key: str) -> tuple[Move, ...]:
