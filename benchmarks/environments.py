@@ -12,11 +12,12 @@ from typing import NamedTuple
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 VENVS = HERE / ".venvs"
-OURS, COMMAND_LINE, DRIVER = "ours", "cli", "driver"
+OURS, COMMAND_LINE, SHARED, DRIVER = "ours", "cli", "distributed", "driver"
 # The versions that the survey of peers read and probed.
 PINS: dict[str, list[str]] = {
     OURS: [str(ROOT)],  # raw aiohttp too: the same aiohttp for all who use it
     COMMAND_LINE: [f"{ROOT}[cli]"],
+    SHARED: [f"{ROOT}[distributed,emulator]"],
     "httpx": ["httpx==0.28.1"],
     "openai": ["openai==3.54.0"],
     "ark": ["volcengine-python-sdk[ark]==5.0.54"],
@@ -25,6 +26,7 @@ PINS: dict[str, list[str]] = {
     "replicate": ["replicate==1.0.7"],
     DRIVER: ["-r", str(HERE / "requirements.txt")],
 }
+used: set[str] = set()  # what has been asked for in this run
 
 
 class Weight(NamedTuple):
@@ -37,6 +39,7 @@ class Weight(NamedTuple):
 
 def python(name: str) -> Path:
     """Give the interpreter of an environment, which is made if it is missing or outdated."""
+    used.add(name)
     folder = VENVS / name
     interpreter = folder / "bin" / "python"
     made_from = folder / "made_from.txt"

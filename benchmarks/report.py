@@ -71,12 +71,18 @@ class Section:
     verdicts: list[Verdict] = field(default_factory=list)
     plots: list[Plot] = field(default_factory=list)
     raw: Any = None
+    machine: dict[str, str] = field(default_factory=dict)  # see ``machine``
 
 
-def merged(file: Path, new: Sequence[Section], order: Sequence[str]) -> list[Section]:
-    """Give *new*, and what *file* has of the sections that were not measured now."""
-    old = json.loads(file.read_text())["sections"] if file.exists() else []
-    found = {told["name"]: _section(told) for told in old} | {each.name: each for each in new}
+def known(file: Path) -> tuple[list[Section], dict[str, Any]]:
+    """Give the sections of *file*, and what it says besides; both empty where there is none."""
+    told = json.loads(file.read_text()) if file.exists() else {"sections": []}
+    return [_section(each) for each in told.pop("sections")], told
+
+
+def merged(old: Sequence[Section], new: Sequence[Section], order: Sequence[str]) -> list[Section]:
+    """Give *new*, and those of *old* that were not measured now."""
+    found = {each.name: each for each in (*old, *new)}
     return sorted(found.values(), key=lambda section: order.index(section.name))
 
 
@@ -103,6 +109,8 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def text(section: Section, *, with_plots: bool = False) -> str:
     parts = [f"## {section.title}", section.note]
+    if section.machine:
+        parts.append(f"Measured on: {', '.join(map(' '.join, section.machine.items()))}.")
     for table in section.tables:
         parts += [f"**{table.title}**", markdown(table.header, table.rows)]
     if section.verdicts:
@@ -138,6 +146,7 @@ SHOWN = (
     *("seedance-async", "aiohttp", "yarl", "anyio", "attrs", "cattrs", "aiosqlite"),
     *("httpx", "httpx2", "httpcore", "pydantic", "pydantic_core"),
     *("openai", "volcengine-python-sdk", "runwayml", "fal_client", "replicate"),
+    *("dbos", "psycopg", "SQLAlchemy"),
 )
 
 
@@ -150,10 +159,11 @@ def page(sections: Sequence[Section], facts: dict[str, Any]) -> str:
     ]
     parts = [
         "# Measurements",
-        "Made by `python benchmarks/run.py`; how, says the README beside it. Ratios hold from "
-        "machine to machine, times belong to this one: "
-        + ", ".join(f"{name} {value}" for name, value in facts["machine"].items())
-        + ". Medians; how many rounds, say the sections.",
+        (
+            "Made by `python benchmarks/run.py`; how, says the README beside it. Ratios hold from "
+            "machine to machine, times belong to the one that a section names. Medians; how many "
+            "rounds, say the sections."
+        ),
     ]
     if verdicts:
         parts += [

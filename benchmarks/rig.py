@@ -58,10 +58,10 @@ EVERYBODY = (*LIGHT, *PEERS)
 
 
 @contextlib.contextmanager
-def on_core(core: int) -> Iterator[None]:
-    """Let what is started in the block run on one core; this process goes back to its own."""
+def on_cores(*cores: int) -> Iterator[None]:
+    """Let what is started in the block run on these; this process goes back to its own."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, cores)
     try:
         yield
     finally:
@@ -75,7 +75,7 @@ class Server:
         self._polls = polls
 
     def __enter__(self) -> Self:
-        with on_core(SERVER_CORE):
+        with on_cores(SERVER_CORE):
             self._process = subprocess.Popen(
                 [sys.executable, environments.HERE / "server.py", str(self._polls)],
                 stdin=subprocess.PIPE,
@@ -98,7 +98,7 @@ class Server:
 
 def start(program: str, environment: str, *args: object) -> subprocess.Popen[str]:
     """Start a program of ``clients/`` in a process of its own on the clients' core."""
-    with on_core(CLIENT_CORE):
+    with on_cores(CLIENT_CORE):
         return subprocess.Popen(
             [environments.python(environment), CLIENTS / f"{program}.py", *map(str, args)],
             stdout=subprocess.PIPE,
@@ -110,7 +110,7 @@ def start(program: str, environment: str, *args: object) -> subprocess.Popen[str
 
 def environ(environment: str) -> dict[str, str]:
     env = {name: text for name, text in os.environ.items() if not name.startswith("PYTHON")}
-    if environment in (environments.OURS, environments.COMMAND_LINE):
+    if environment in (environments.OURS, environments.COMMAND_LINE, environments.SHARED):
         env["PYTHONPATH"] = str(tree)  # as it is now, not as it was installed
     return env
 

@@ -13,12 +13,13 @@ import os
 import subprocess
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import environments
 import report
 import rig
 
-SECTIONS = ("cpu", "memory", "lateness", "stalls", "weight", "starting")
+SECTIONS = ("cpu", "memory", "lateness", "stalls", "weight", "starting", "distributed")
 DOCS = environments.ROOT / "docs" / "benchmarks"
 
 
@@ -38,10 +39,12 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def write(sections: list[report.Section], facts: dict[str, object], folder: Path) -> None:
+def write(sections: list[report.Section], facts: dict[str, Any], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "results.json"
-    sections = report.merged(file, sections, SECTIONS)
+    old, said = report.known(file)
+    sections = report.merged(old, sections, SECTIONS)
+    facts = {**facts, "packages": said.get("packages", {}) | facts["packages"]}
     told = {**facts, "sections": [asdict(section) for section in sections]}
     file.write_text(json.dumps(told, indent=1) + "\n")
     (folder / "results.md").write_text(report.page(sections, facts))
@@ -60,16 +63,13 @@ def main() -> None:
     for name in wanted:
         measuring = importlib.import_module(name)
         section = measuring.run(quick=args.quick, rounds=rounds, clients=clients)
+        section.machine = report.machine()
         print(report.text(section) + "\n", flush=True)
         sections.append(section)
     if args.dry:
         return
-    names = {who.environment for who in rig.EVERYBODY if clients is None or who.name in clients}
-    facts = {
-        "machine": report.machine(),
-        "quick": args.quick,
-        "packages": report.compared(name for name in environments.PINS if name in names),
-    }
+    names = [name for name in environments.PINS if name in environments.used]
+    facts = {"quick": args.quick, "packages": report.compared(names)}
     write(sections, facts, args.out)
 
 

@@ -18,7 +18,7 @@ def helped(interpreter: object, command: str) -> float:
     """Ask for a command's help on the clients' core; give the milliseconds of the whole process."""
     words = [str(interpreter), "-m", "seedance_async", *command.split(), "--help"]
     at = time.perf_counter()
-    with rig.on_core(rig.CLIENT_CORE):
+    with rig.on_cores(rig.CLIENT_CORE):
         ran = subprocess.run(
             words, env=rig.environ(environments.COMMAND_LINE), capture_output=True, check=False
         )

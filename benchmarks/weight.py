@@ -35,7 +35,7 @@ def started(environment: str, code: str) -> rig.Figures:
     """Run *code* in a fresh interpreter on the clients' core; all the time that takes."""
     interpreter = environments.python(environment)
     at = time.perf_counter()
-    with rig.on_core(rig.CLIENT_CORE):
+    with rig.on_cores(rig.CLIENT_CORE):
         process = subprocess.Popen(
             [interpreter, "-c", f"{code}\n{TELL_PAGES}"],
             env=rig.environ(environment),

@@ -14,6 +14,7 @@ from typing import Any
 
 import aiosqlite
 import attrs
+import postgres
 import pytest
 import virtual_loop
 from aiohttp import web
@@ -109,6 +110,15 @@ async def session(emulator: Emulator) -> AsyncIterator[SeedanceSession]:
 @pytest.fixture
 def request_() -> VideoRequest:
     return VideoRequest(model="seedance_2_0_fast_pro", prompt="A cat dancing in the rain")
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[postgres.Server]:
+    """Start a Postgres server for all tests of a process; each has a database of its own."""
+    if reason := postgres.reason_to_skip():
+        pytest.skip(reason)
+    with postgres.running() as running:
+        yield running
 
 
 Told = tuple[int, str, str]

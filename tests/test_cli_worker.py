@@ -489,14 +489,6 @@ def test_metrics_can_be_read_whatever_an_account_is_called(counts: dict[str, int
 # ---- Postgres
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[postgres.Server]:
-    if reason := postgres.reason_to_skip():
-        pytest.skip(reason)
-    with postgres.running() as running:
-        yield running
-
-
 def test_a_role_with_what_it_was_granted_is_enough(
     here: Path, say: Say, monkeypatch: pytest.MonkeyPatch, server: postgres.Server
 ) -> None:

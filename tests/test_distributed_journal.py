@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
-import postgres
 import pytest
 import sqlalchemy as sa
 
@@ -33,17 +32,9 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[postgres.Server]:
-    with postgres.running() as running:
-        yield running
-
-
 @pytest.fixture(params=["sqlite", "postgres"])
 async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
     if request.param == "postgres":
-        if (reason := postgres.reason_to_skip()) is not None:
-            pytest.skip(reason)
         dsn = request.getfixturevalue("server").new_database()
     else:
         dsn = f"sqlite:///{tmp_path / 'jobs.db'}"

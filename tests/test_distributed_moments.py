@@ -7,7 +7,7 @@ import contextlib
 import functools
 import sqlite3
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -395,14 +395,6 @@ async def test_a_result_that_is_there_is_given_at_once(place: Place, emulator: E
         job = await client.submit(film(), key="a")
         await job.result(10)
         assert (await job.result(0)).state is JobState.COMPLETED
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[postgres.Server]:
-    if (reason := postgres.reason_to_skip()) is not None:
-        pytest.skip(reason)
-    with postgres.running() as running:
-        yield running
 
 
 async def test_the_first_workers_may_start_at_once(server: postgres.Server) -> None:
